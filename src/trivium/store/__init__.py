@@ -1,0 +1,9 @@
+"""Runs on disk: what was asked, what happened, what was sampled, and where to go on after a kill."""
+
+from __future__ import annotations
+
+from trivium.store.query import query
+from trivium.store.run import Run
+from trivium.store.traces import trace_from_json, trace_to_json
+
+__all__ = ["Run", "query", "trace_from_json", "trace_to_json"]

@@ -1,0 +1,102 @@
+"""Writing that survives a kill: synced files, atomic replacement, and one message for a full disk."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from trivium.errors import RunError
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Replace `path` in one step: a reader sees the old file or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with disk(path), open(temporary, "w", encoding="utf-8") as file:
+        json.dump(finite(data), file, indent=2, ensure_ascii=False, allow_nan=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+
+
+def json_line(row: Mapping[str, Any]) -> bytes:
+    """One JSON object and its newline; NaN and infinity, which JSON has not, become null."""
+    return (json.dumps(finite(row), ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n").encode()
+
+
+def finite(value: Any) -> Any:
+    """`value` with every NaN and infinity replaced by None, paths by text and tuples by lists."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The complete JSON lines of a file, oldest first; a torn last line (still being written, or cut) is skipped."""
+    if not path.exists():
+        return
+    with open(path, "rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield json.loads(line)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file and folder below `folder`, and itself, to the disk."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            handle = os.open(os.path.join(parent, name), os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        sync_folder(Path(parent))
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's own entries (renames, new names) to the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def disk(path: Path) -> Iterator[None]:
+    """Turn "no space left", however a writer words it, into one `RunError`; other errors pass through.
+
+    Raises:
+        RunError: the disk that holds `path` is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _is_full(error, path):
+            raise
+        raise RunError(
+            f"the disk is full: could not write {path}. Everything up to the last checkpoint is kept; "
+            "free some space, then continue with: trivium learn --resume RUN"
+        ) from error
+
+
+def _is_full(error: BaseException, path: Path) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    if "No space left" in str(error) or "os error 28" in str(error):  # safetensors reports Rust's words
+        return True
+    if "PytorchStreamWriter" in str(error):  # torch.save says only that a write failed
+        return shutil.disk_usage(path.parent if path.parent.exists() else Path.cwd()).free < 1 << 20
+    return False
