@@ -1,0 +1,133 @@
+"""Mathematical equality through math-verify (LaTeX and plain expressions, by sympy), in a process of its own.
+
+Model-written mathematics can keep a computer algebra system busy for ever (`9^{9^{9}}`) inside one C call, where no
+signal or thread can stop it.  So sympy runs in a child process with a memory limit, fed one line at a time; a child
+that is late is killed and the verdict is an `error`.  Plain numbers, the common case, are compared exactly right here.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import re
+import select
+import subprocess
+import sys
+import threading
+from typing import Any
+
+from trivium.types import Verdict
+from trivium.verify.parse import maths, number_value
+
+TIMEOUT_S = 5.0
+START_S = 30.0
+MEMORY_BYTES = 4 << 30
+_MOST_CHARACTERS = 2_000
+
+
+def check_maths(response: str, reference: Any) -> Verdict:
+    """The expression answered equals the reference mathematically (`1/2`, `0.5` and `\\frac{1}{2}` are equal)."""
+    if not isinstance(reference, str | int | float) or not str(reference).strip():
+        raise ValueError(f"reference {reference!r} is not a mathematical expression")
+    wanted = maths(str(reference)) or str(reference)
+    answer = maths(response)
+    if answer is None:
+        return Verdict.unparseable("no expression found")
+    if answer == wanted:
+        return Verdict.right(answer)
+    if len(answer) > _MOST_CHARACTERS:
+        return Verdict.wrong(answer[:_MOST_CHARACTERS], detail=f"longer than {_MOST_CHARACTERS} characters")
+    if _is_number(answer) and _is_number(wanted):
+        return Verdict.right(answer) if number_value(answer) == number_value(wanted) else Verdict.wrong(answer)
+    judged = _CHILD.ask(wanted, answer)
+    if judged == "unreadable reference":
+        raise ValueError(f"reference {reference!r} is not a mathematical expression")
+    if judged not in ("equal", "different"):
+        return Verdict.error(judged)
+    return Verdict.right(answer) if judged == "equal" else Verdict.wrong(answer)
+
+
+def _is_number(expression: str) -> bool:
+    return expression.lstrip("-").replace("/", "", 1).replace(".", "", 1).isdecimal() and bool(number_value(expression))
+
+
+class _Child:
+    """The child process, started when first asked, and again after it had to be killed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+
+    def ask(self, wanted: str, answer: str) -> str:
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                command = [sys.executable, "-c", "from trivium.verify.maths import serve; serve()"]
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8"
+                )
+                if self._line(self._process, START_S) != "ready":
+                    self.stop()
+                    return "the process that compares mathematics did not start"
+            assert self._process.stdin is not None
+            try:
+                self._process.stdin.write(json.dumps([wanted, answer]) + "\n")
+                self._process.stdin.flush()
+                reply = self._line(self._process, TIMEOUT_S)
+            except OSError:
+                reply = None
+            if reply is None:
+                self.stop()
+                return f"comparing took more than {TIMEOUT_S:g} s or {MEMORY_BYTES >> 30} GiB"
+            return reply
+
+    @staticmethod
+    def _line(process: subprocess.Popen[str], seconds: float) -> str | None:
+        assert process.stdout is not None
+        ready, _, _ = select.select([process.stdout], [], [], seconds)
+        return process.stdout.readline().strip() or None if ready else None
+
+    def forget(self) -> None:
+        """After a fork: the child belongs to the parent; sharing its pipes would mix up verdicts."""
+        self._lock, self._process = threading.Lock(), None
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+
+_CHILD = _Child()
+atexit.register(_CHILD.stop)
+os.register_at_fork(after_in_child=_CHILD.forget)
+
+
+def serve() -> None:
+    """The child's side: one JSON pair (reference, answer) a line in, one word a line out, until the input ends."""
+    import logging
+    import resource
+
+    import math_verify
+
+    logging.disable(logging.CRITICAL)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    print("ready", flush=True)
+    for request in sys.stdin:
+        wanted, answer = json.loads(request)
+        try:
+            gold = math_verify.parse(f"${_latex(wanted)}$", parsing_timeout=None)
+            given = math_verify.parse(f"${_latex(answer)}$", parsing_timeout=None)
+            if not any(not isinstance(value, str) for value in gold):
+                judged = "unreadable reference"
+            else:
+                judged = "equal" if math_verify.verify(gold, given, timeout_seconds=None) else "different"
+        except Exception as error:
+            judged = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        print(judged, flush=True)
+
+
+def _latex(expression: str) -> str:
+    """Plain spellings that LaTeX would read as products of letters."""
+    plain = re.sub(r"(?<!\\)\bsqrt\(([^()]*)\)", r"\\sqrt{\1}", expression.replace("**", "^"))
+    return re.sub(r"(?<!\\)\bpi\b", r"\\pi ", plain)

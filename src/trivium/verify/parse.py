@@ -1,0 +1,284 @@
+"""Parsers of answers: a full response in, the answer as one canonical string out, or `None` for an abstention.
+
+Equal answers give equal strings (`1,234` and `1234.0` are both `1234`), so voting is a count of strings.  Every parser
+is total: any text in, never an exception, and time linear in the text's length or bounded by a constant.
+
+Where a response marks its final answer (`Answer: 93`, `#### 93`, `<answer>93</answer>`, `\\boxed{93}`), the last marker
+decides, and a marker with nothing readable after it abstains: a cut-off response must not be read by its scratch work.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+
+from trivium.errors import UnknownName
+
+Parser = Callable[[str], str | None]
+
+_MARKER = re.compile(r"####|<answer>|\banswer\b[ \t*_]{0,4}(?:is\b[ \t]{0,4}:?|:|=)", re.IGNORECASE)
+_BOX = re.compile(r"\\boxed\s{0,4}\{")
+_DECORATION = " \t\r\n*_`$"
+# A minus is a sign only where no operand stands before it: the last number of `128-35` is 35, that of `x = -5` is -5.
+_NUMBER = re.compile(
+    r"""(?<!\w)(?<![0-9]\.)
+        (?P<sign>(?<![0-9)\]\w])(?<![0-9)\]\w][ ])-)?
+        \$?
+        (?P<digits>[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)? | [0-9]+(?:\.[0-9]+)? | (?<!\.)\.[0-9]+)
+        (?P<exponent>[eE][+-]?[0-9]+)?
+        (?:/(?P<below>[0-9]+)(?![0-9/]))?""",
+    re.VERBOSE,
+)
+_MAX_DIGITS = 300
+
+
+def parse_answer(answer_format: str, response: str) -> str | None:
+    """The answer in `response`, read by the parser named `answer_format`; raises `UnknownName` for an unknown one."""
+    if answer_format not in PARSERS:
+        raise UnknownName("answer format", answer_format, PARSERS)
+    return PARSERS[answer_format](response)
+
+
+def text(response: str) -> str | None:
+    """The whole response without surrounding white space."""
+    return response.strip() or None
+
+
+def line(response: str) -> str | None:
+    """What follows the final-answer marker on its line, or else the last line that is not empty."""
+    marked = final_answer(response)
+    if marked is None:
+        marked = response.strip().rpartition("\n")[2]
+    return marked.strip(_DECORATION) or None
+
+
+def box(response: str) -> str | None:
+    r"""The content of the last closed `\boxed{...}`, braces nested to any depth."""
+    found = _last_box(response)
+    return found[1].strip() or None if found else None
+
+
+def number(response: str) -> str | None:
+    """The marked number, or else the last one: integers, decimals, `1,234`, `-5`, `3/4`, in lowest terms."""
+    value = number_value(response)
+    return None if value is None else format_number(value)
+
+
+def choice(response: str) -> str | None:
+    """The letter of the option chosen (`B`, `(B)`, `B.`, `Answer: b`), in upper case, `A` to `J`."""
+    marked = final_answer(response)
+    if marked is not None:
+        found = re.match(r"\W{0,8}(?:option\s)?\W{0,4}([A-J])(?!\w)", marked, re.IGNORECASE)
+        return found[1].upper() if found else None
+    if alone := re.fullmatch(r"\W*([A-J])\W*", response, re.IGNORECASE):
+        return alone[1].upper()
+    bracketed = re.findall(r"\(([A-J])\)|\*\*([A-J])\*\*", response)
+    if bracketed:
+        return "".join(bracketed[-1])
+    if opening := re.match(r"\s*([A-J])[.):](?!\w)", response):
+        return opening[1]
+    # `I` and the article `A` are words far more often than they are options.
+    bare = re.findall(r"(?<![\w'])(?!I\b)(?!A [a-z])([A-J])(?![\w'])", response)
+    return bare[-1] if bare else None
+
+
+def truth(response: str) -> str | None:
+    """`true`, `false` or `unknown`: the marked one, or else the last one named."""
+    marked = final_answer(response)
+    found = re.findall(r"\b(true|false|unknown)\b", (response if marked is None else marked).lower())
+    if not found:
+        return None
+    named: str = found[-1] if marked is None else found[0]
+    return named
+
+
+def path(response: str) -> str | None:
+    """Names in order, separated by single spaces: `A -> B, D` on the marked or last line is `A B D`."""
+    last = line(response)
+    return " ".join(re.findall(r"\w+", last)) or None if last else None
+
+
+def expression(response: str) -> str | None:
+    """An arithmetic expression without spaces, marked or on the last line that has one; `= value` is dropped."""
+    marked = final_answer(response)
+    for candidate in [marked] if marked is not None else reversed(response.splitlines()):
+        plain = candidate.translate(_ASCII_OPERATORS).partition("=")[0]
+        found = re.findall(r"[0-9(+\-][0-9+\-*/(). ]*", plain)
+        best = max(found, key=len, default="").replace(" ", "").rstrip(".")
+        if re.search(r"[0-9]", best):
+            return best
+    return None
+
+
+def json_value(response: str) -> str | None:
+    """The last JSON object or array (fenced or bare), re-written with sorted keys and no spaces."""
+    source = _fenced(response, ("json",)) or response
+    value = _decode(source.strip())
+    if value is None:
+        for value in _json_values(source):  # noqa: B007
+            pass
+    return value
+
+
+def program(response: str) -> str | None:
+    """The last fenced code block (one marked as Python before others), or the whole response if it is itself code."""
+    fenced = _fenced(response, ("python", "py", "python3"))
+    if fenced is not None:
+        return fenced.strip("\n") or None
+    code = response.strip()
+    return code if _is_code(code) else None
+
+
+def sql(response: str) -> str | None:
+    """The last fenced query, or the bare text from the first line that begins one, without a final semicolon."""
+    fenced = _fenced(response, ("sql", "duckdb"))
+    if fenced is None:
+        start = _QUERY.search(response)
+        fenced = re.split(r";|\n[ \t]*\n", response[start.end() :], maxsplit=1)[0] if start else ""
+    return fenced.strip().rstrip(";").rstrip() or None
+
+
+def maths(response: str) -> str | None:
+    r"""A mathematical expression: boxed or marked, or else the last `$...$`, or else the last number."""
+    marked = final_answer(response)
+    if marked is None:
+        dollars = re.findall(r"\$([^$\n]{1,500})\$", response)
+        marked = dollars[-1] if dollars else number(response)
+    return re.sub(r"\s+", " ", marked).strip(" *`$").rstrip(".") or None if marked is not None else None
+
+
+PARSERS: Mapping[str, Parser] = {
+    "text": text, "line": line, "box": box, "number": number, "choice": choice, "truth": truth, "path": path,
+    "expression": expression, "json": json_value, "program": program, "sql": sql, "maths": maths,
+}  # fmt: skip
+
+
+def final_answer(response: str) -> str | None:
+    r"""What the last marker announces: the rest of its line (or the next line that is not empty), or a `\boxed{}`'s
+    content.  `None` if there is no marker; the empty string if nothing follows it.
+    """
+    marker = None
+    for marker in _MARKER.finditer(response):  # noqa: B007
+        pass
+    boxed = _last_box(response)
+    if boxed is not None and (marker is None or boxed[0] > marker.start()):
+        return boxed[1]
+    if marker is None:
+        return None
+    rest = response[marker.end() :].lstrip(_DECORATION + ":").partition("\n")[0]
+    if inner := _last_box(rest):
+        return inner[1]
+    return rest.partition("</answer>")[0].strip(_DECORATION)
+
+
+def number_value(response: str) -> Fraction | None:
+    """The exact value of the marked number (after the last `=` where there is one), or else of the last number."""
+    marked = final_answer(response)
+    if marked is None:
+        found = list(_NUMBER.finditer(_plain(response)))
+        return _value(found[-1]) if found else None
+    plain = _plain(marked)
+    match = _NUMBER.search(plain.rpartition("=")[2])
+    return _value(match) if match else None
+
+
+def format_number(value: Fraction) -> str:
+    """`93`, `0.75` where the decimal ends within six places, else `1/3`."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    if 10**6 % value.denominator == 0:
+        scaled = value.numerator * (10**6 // value.denominator)
+        whole, below = divmod(abs(scaled), 10**6)
+        return f"{'-' if scaled < 0 else ''}{whole}.{below:06d}".rstrip("0")
+    return f"{value.numerator}/{value.denominator}"
+
+
+_QUERY = re.compile(
+    r"""^[ \t]*(?:(?:sql|query|answer)[ \t]*:[ \t]*)?
+        (?=select\b|with\s+(?:recursive\s+)?\w+\s+as\b|from\s+\w+\s+select\b)""",
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
+)
+_ASCII_OPERATORS = str.maketrans("\u2212\u2013\u00d7\u00b7\u00f7[]", "--**/()")
+_FRACTION = re.compile(r"\\[dt]?frac\s?\{(-?[0-9]{1,100})\}\s?\{([0-9]{1,100})\}")
+
+
+def _plain(source: str) -> str:
+    ascii_signs = source.replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "-").replace("{,}", ",")
+    return _FRACTION.sub(r"\1/\2", ascii_signs) if "frac" in ascii_signs else ascii_signs
+
+
+def _value(match: re.Match[str]) -> Fraction | None:
+    if len(match[0]) > _MAX_DIGITS or abs(int((match["exponent"] or "e0")[1:])) > _MAX_DIGITS:
+        return None
+    value = Fraction(match["digits"].replace(",", "") + (match["exponent"] or ""))
+    if match["below"] is not None:
+        if int(match["below"]) == 0:
+            return None
+        value /= int(match["below"])
+    return -value if match["sign"] else value
+
+
+def _last_box(response: str) -> tuple[int, str] | None:
+    """Start and content of the last closed box."""
+    for opening in reversed(list(_BOX.finditer(response))[-8:]):
+        depth = 1
+        for i in range(opening.end(), len(response)):
+            depth += {"{": 1, "}": -1}.get(response[i], 0)
+            if depth == 0:
+                return opening.start(), response[opening.end() : i]
+    return None
+
+
+def _fenced(response: str, languages: tuple[str, ...]) -> str | None:
+    """The last block between ``` fences, preferring one in `languages`; an unclosed last block runs to the end."""
+    parts = response.split("```")
+    blocks = [part.partition("\n") for part in parts[1::2]]
+    named = [body for language, newline, body in blocks if newline and language.strip().lower() in languages]
+    other = [body if newline else language for language, newline, body in blocks if not newline or not language.strip()]
+    candidates = named or other
+    return candidates[-1] if candidates else None
+
+
+def _decode(source: str) -> str | None:
+    try:
+        return _dump(json.loads(source, parse_constant=_reject))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _json_values(source: str) -> Iterator[str]:
+    decoder = json.JSONDecoder(parse_constant=_reject)
+    end = 0
+    for tried, start in enumerate(re.finditer(r"[{\[]", source)):
+        if tried >= 1000:
+            return
+        if start.start() < end:
+            continue
+        try:
+            value, end = decoder.raw_decode(source, start.start())
+            yield _dump(value)
+        except (ValueError, RecursionError):
+            continue
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _reject(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _is_code(source: str) -> bool:
+    """True for Python that does something: not prose, not a lone word or literal."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return any(not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Name | ast.Constant)) for s in body)
