@@ -180,7 +180,8 @@ GREEDY = Sampling(temperature=0.0)
 class Segment:
     """A run of tokens from one source.  `ids` are the truth and `text` is a view of them (an endpoint that gives no
     ids leaves `ids` empty and sets `text`).  `logprobs[t]` is the log-probability, under the sampling distribution's
-    untruncated, temperature-1 model, of `ids[t]`; empty where unknown.  `version` names the weights that sampled it.
+    untruncated, temperature-1 model, of `ids[t]`; empty where unknown.  An endpoint may give log-probs for tokens whose
+    ids it does not tell.  `version` names the weights that sampled it.
     """
 
     source: Source
@@ -190,7 +191,7 @@ class Segment:
     version: str = ""
 
     def __post_init__(self) -> None:
-        if self.logprobs and len(self.logprobs) != len(self.ids):
+        if self.ids and self.logprobs and len(self.logprobs) != len(self.ids):
             raise ValueError(f"segment has {len(self.ids)} ids but {len(self.logprobs)} log-probs")
 
 
