@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import random
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, TypeVar
 
@@ -99,6 +99,11 @@ def guarded(verify: Callable[[Self, Problem, str], Verdict]) -> Callable[[Self, 
             return Verdict.error(f"{type(error).__name__}: {error}")
 
     return safe
+
+
+def judged(right: bool, answer: str, parts: Mapping[str, float], detail: str = "") -> Verdict:
+    """`correct` or `wrong` for an answer that was read, with its partial scores."""
+    return Verdict("correct" if right else "wrong", float(right), parts, answer, detail)
 
 
 def options_of(task: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import threading
 from typing import Any
 
 from trivium.types import Verdict
-from trivium.verify.parse import maths, number_value
+from trivium.verify.parse import final_answer, maths, number_value
 
 TIMEOUT_S = 5.0
 START_S = 30.0
@@ -30,7 +30,8 @@ def check_maths(response: str, reference: Any) -> Verdict:
     """The expression answered equals the reference mathematically (`1/2`, `0.5` and `\\frac{1}{2}` are equal)."""
     if not isinstance(reference, str | int | float) or not str(reference).strip():
         raise ValueError(f"reference {reference!r} is not a mathematical expression")
-    wanted = maths(str(reference)) or str(reference)
+    marked = final_answer(str(reference))
+    wanted = (str(reference) if marked is None else marked).strip(" \n$")
     answer = maths(response)
     if answer is None:
         return Verdict.unparseable("no expression found")
