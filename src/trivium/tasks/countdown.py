@@ -71,7 +71,7 @@ class Countdown(Described):
     def verify(self, problem: Problem, response: str) -> Verdict:
         target, given = problem.reference["target"], Counter(problem.reference["numbers"])
         answer = expression(response)
-        steps = step_share(self.steps(problem, response), 1)
+        steps = step_share(self.lines(problem, response), 1)
         if answer is None:
             return Verdict.unparseable("no expression found", format=0.0, numbers=0.0, steps=steps)
         try:
@@ -84,7 +84,7 @@ class Countdown(Described):
             return judged(False, answer, parts, "uses other numbers than those given")
         return judged(value == target, answer, parts, f"makes {value}, asked for {target}")
 
-    def steps(self, problem: Problem, response: str) -> list[Step]:
+    def lines(self, problem: Problem, response: str) -> list[Step]:
         """Each line's verdict: an equation is right if it is true and its numbers, given or results, are unused."""
         here = Counter(problem.reference["numbers"])
 

@@ -23,7 +23,7 @@ class Sums(Described):
 
     `terms` numbers of exactly `digits` digits joined by signs drawn from `ops` (of `+-*`).  `min_terms` deals a mixture
     of lengths from there to `terms`; 0 means `terms` only.  `negative` allows results below zero on the way.
-    Verdict parts: `format` (nothing but steps and the answer) and `steps` (see `step_share`).  Level: operations.
+    Verdict parts: `format` (nothing but steps and the answer) and `steps` (from `lines`).  Level: operations.
     """
 
     family: ClassVar[str] = "sums"
@@ -75,11 +75,11 @@ class Sums(Described):
         got = number_value(response)
         if got is None:
             return Verdict.unparseable("no number found", format=0.0, steps=0.0)
-        steps = self.steps(problem, response)
+        steps = self.lines(problem, response)
         parts = {"format": well_formed(steps), "steps": step_share(steps, problem.level)}
         return judged(got == wanted, format_number(got), parts)
 
-    def steps(self, problem: Problem, response: str) -> list[Step]:
+    def lines(self, problem: Problem, response: str) -> list[Step]:
         """Each line's verdict: an equation is right if it is true and carries out an operation that may come next in
         what is left of the expression, any order that arithmetic allows.  Later lines go on from the claimed result.
         """
