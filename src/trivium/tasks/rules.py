@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,11 +20,16 @@ LABELS = ("true", "false", "unknown")
 Rule = tuple[tuple[str, ...], str]
 """Body and head; a literal is `word` or `not word`."""
 
-_WORDS = (
-    "red blue green round big small old new hot cold wet dry loud quiet fast slow soft hard light dark sweet sour kind "
-    "rude rich poor calm angry brave shy clean dirty smart happy sad tall short young strong weak thick thin rough "
-    "smooth heavy empty full open sharp flat deep wide pale bright rare safe wild lazy busy fresh ripe bitter proud"
-).split(" ")  # noqa: SIM905
+_WORDS = tuple(
+    re.findall(
+        r"\w+",
+        """
+        red blue green round big small old new hot cold wet dry loud quiet fast slow soft hard light dark sweet sour
+        kind rude rich poor calm angry brave shy clean dirty smart happy sad tall short young strong weak thick thin
+        rough smooth heavy empty full open sharp flat deep wide pale bright rare safe wild lazy busy fresh ripe bitter proud
+        """,
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +157,8 @@ def _world(label: str, hops: int, distractors: int, rng: random.Random) -> tuple
     words: Iterator[str] = iter(rng.sample(_WORDS, len(_WORDS)))
 
     def literal() -> str:
-        return next(words) if rng.random() < 0.7 else f"not {next(words)}"
+        # Even odds: a contradicted premise must not show by its sign.
+        return next(words) if rng.random() < 0.5 else f"not {next(words)}"
 
     asked = next(words)
     goal = {"true": asked, "false": f"not {asked}"}.get(label) or rng.choice([asked, f"not {asked}"])
