@@ -1,0 +1,153 @@
+"""Counts what one attempt spends, and holds it to its budget.
+
+A call reserves the most it can cost before it is made, and gives back what it did not use; so calls made concurrently
+never spend the same token twice, and no total exceeds its limit even by one.  A call that does not fit in full while
+others are under way waits for them to give back; only when none is under way is it cut to what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from trivium.errors import BudgetExhausted, RunError
+from trivium.types import Budget, Completion, Usage
+
+
+class Grant(NamedTuple):
+    """Leave to draw `n` samples of at most `max_tokens` tokens each after a prompt of `prompt` tokens."""
+
+    n: int
+    max_tokens: int
+    prompt: int
+
+    @property
+    def sampled(self) -> int:
+        return self.n * self.max_tokens
+
+
+class Meter:
+    """The running account of one attempt."""
+
+    def __init__(self, budget: Budget | None) -> None:
+        self.budget = budget or Budget()
+        self.limits_tokens = self.budget.sampled_tokens is not None or self.budget.total_tokens is not None
+        self._sampled_limit = _limit(self.budget.sampled_tokens)
+        self._total_limit = _limit(self.budget.total_tokens)
+        self._calls_limit = _limit(self.budget.calls)
+        self._oracle_limit = _limit(self.budget.oracle_calls)
+        self._prompt = self._cached = self._sampled = self._calls = self._oracle = 0
+        self._reserved_sampled = self._reserved_prompt = 0
+        self._under_way = 0
+        self._waiting: list[asyncio.Future[None]] = []
+        self._start = time.perf_counter()
+
+    @property
+    def used(self) -> Usage:
+        return Usage(
+            self._prompt,
+            self._cached,
+            self._sampled,
+            self._calls,
+            0,
+            0,
+            self._oracle,
+            time.perf_counter() - self._start,
+        )
+
+    @property
+    def left(self) -> Mapping[str, float]:
+        return self.budget.left(self.used)
+
+    @property
+    def seconds_left(self) -> float | None:
+        if self.budget.seconds is None:
+            return None
+        return self._start + self.budget.seconds - time.perf_counter()
+
+    async def reserve(self, prompt: int, n: int | None, max_tokens: int) -> Grant | None:
+        """Leave for `n` samples (`None`: as many as fit), for fewer or shorter ones, or `None` when nothing fits."""
+        while True:
+            if self._calls >= self._calls_limit or (self.budget.seconds is not None and (self.seconds_left or 0) <= 0):
+                return None
+            room = min(
+                self._sampled_limit - self._sampled - self._reserved_sampled,
+                self._total_limit
+                - self._prompt
+                - self._sampled
+                - self._reserved_sampled
+                - self._reserved_prompt
+                - prompt,
+            )
+            if n is not None and n * max_tokens <= room:
+                break
+            if not self._under_way:
+                if room < 1:
+                    return None
+                fits = int(room // max_tokens)
+                n, max_tokens = (min(n or fits, fits), max_tokens) if fits else (1, int(room))
+                break
+            landing = asyncio.get_running_loop().create_future()
+            self._waiting.append(landing)
+            await landing
+        self._calls += 1
+        self._under_way += 1
+        self._reserved_sampled += n * max_tokens
+        self._reserved_prompt += prompt
+        return Grant(n, max_tokens, prompt)
+
+    def settle(self, grant: Grant, completions: Sequence[Completion], policy: str) -> None:
+        """Book what was used.  Raises RunError for a policy that gave more, or less, than it was asked for."""
+        used = [c.usage for c in completions]
+        sampled, prompt = sum([u.sampled_tokens for u in used]), sum([u.prompt_tokens for u in used])
+        self._sampled += sampled
+        self._prompt += prompt
+        self._cached += sum([u.cached_tokens for u in used])
+        self._release(grant)
+        if len(completions) != grant.n:
+            raise RunError(f"{policy} gave {len(completions)} samples when asked for {grant.n}")
+        if sampled > grant.sampled:
+            raise RunError(f"{policy} sampled {sampled} tokens when {grant.n} x {grant.max_tokens} were allowed")
+        if self._total_limit < math.inf and prompt > grant.prompt:
+            raise RunError(f"{policy} counted {prompt} prompt tokens where its own encoding has {grant.prompt}")
+
+    def write_off(self, grant: Grant) -> None:
+        """Book all of a call that was cancelled: what it used is not known, and it must not be free."""
+        self._sampled += grant.sampled
+        self._prompt += grant.prompt
+        self._release(grant)
+
+    def waive(self, grant: Grant) -> None:
+        """Book the call alone: the policy failed and gave nothing."""
+        self._release(grant)
+
+    def score(self, tokens: int) -> None:
+        """Book one scoring call over `tokens` tokens, all of them read and none sampled."""
+        total = self._prompt + self._sampled + self._reserved_sampled + self._reserved_prompt
+        if self._calls >= self._calls_limit or total + tokens > self._total_limit:
+            raise BudgetExhausted("the budget has no room for another scoring call")
+        self._calls += 1
+        self._prompt += tokens
+
+    def oracle(self) -> None:
+        """Book one question to the verifier."""
+        if self._oracle >= self._oracle_limit:
+            raise BudgetExhausted(f"all {self._oracle} oracle calls of the budget are spent")
+        self._oracle += 1
+
+    def _release(self, grant: Grant) -> None:
+        self._under_way -= 1
+        self._reserved_sampled -= grant.sampled
+        self._reserved_prompt -= grant.prompt
+        if self._waiting:
+            landed, self._waiting = self._waiting, []
+            for future in landed:
+                if not future.done():
+                    future.set_result(None)
+
+
+def _limit(value: int | None) -> float:
+    return math.inf if value is None else value
