@@ -26,7 +26,8 @@ _WORDS = tuple(
         """
         red blue green round big small old new hot cold wet dry loud quiet fast slow soft hard light dark sweet sour
         kind rude rich poor calm angry brave shy clean dirty smart happy sad tall short young strong weak thick thin
-        rough smooth heavy empty full open sharp flat deep wide pale bright rare safe wild lazy busy fresh ripe bitter proud
+        rough smooth heavy empty full open sharp flat deep wide pale bright rare safe wild lazy busy fresh ripe bitter
+        proud
         """,
     )
 )

@@ -32,7 +32,7 @@ def _maths(response: str, reference: Any) -> Verdict:
 VERIFIERS: Mapping[str, Verifier] = {
     "exact": Verifier("text", check_exact, "the whole response, white space aside"),
     "line": Verifier("line", check_line, "the marked answer or last line, letter case aside"),
-    "number": Verifier("number", check_number, "the marked or last number, to a relative 1e-6"),
+    "number": Verifier("number", check_number, "the marked or last number; to a relative 1e-6 unless whole"),
     "maths": Verifier("maths", _maths, "mathematical equality of LaTeX or plain expressions (math-verify)"),
     "choice": Verifier("choice", check_choice, "an option letter, A to J"),
     "json": Verifier("json", check_json, "a JSON value, key order aside"),

@@ -48,14 +48,17 @@ def check_line(response: str, reference: Any) -> Verdict:
 
 
 def check_number(response: str, reference: Any, *, tolerance: float = 1e-6) -> Verdict:
-    """The number answered is within `tolerance` of the reference, relative to it (absolute where it is below 1)."""
+    """The number answered is the reference.  Unless both are whole, within `tolerance` of it: relative to the reference,
+    absolute where that is below 1.
+    """
     wanted = reference_number(reference)
     got = number_value(response)
     if got is None:
         return Verdict.unparseable("no number found")
     answer = format_number(got)
-    near = abs(got - wanted) <= Fraction(tolerance) * max(Fraction(1), abs(wanted))
-    return Verdict.right(answer) if near else Verdict.wrong(answer)
+    whole = got.denominator == wanted.denominator == 1
+    allowed = Fraction(0) if whole else Fraction(tolerance) * max(Fraction(1), abs(wanted))
+    return Verdict.right(answer) if abs(got - wanted) <= allowed else Verdict.wrong(answer)
 
 
 def check_choice(response: str, reference: Any) -> Verdict:

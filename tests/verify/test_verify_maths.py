@@ -1,0 +1,55 @@
+"""Mathematical equality in a child process: what is equal, and that nothing hangs or is shared by mistake."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from trivium.verify import maths, verifier
+
+
+@pytest.mark.parametrize(
+    ("response", "reference", "status"),
+    [
+        ("\\boxed{\\frac{1}{2}}", "0.5", "correct"),
+        ("Answer: 1/2", 0.5, "correct"),
+        ("thus $(x+1)^2$", "$x^2+2x+1$", "correct"),
+        ("Answer: sqrt(2)/2", "\\frac{1}{\\sqrt{2}}", "correct"),
+        ("Answer: 2*pi", "2\\pi", "correct"),
+        ("Answer: \\{1,2\\}", "\\{2,1\\}", "correct"),
+        ("so 93", "the work #### 93", "correct"),
+        ("Answer: x+1", "x+2", "wrong"),
+        ("Answer: 3", "4", "wrong"),
+        ("Answer: ((", "x", "wrong"),
+        ("Answer: " + "x+" * 2000 + "x", "x", "wrong"),
+        ("no idea", "x", "unparseable"),
+        ("Answer: x", "???", "error"),
+    ],
+)
+def test_equality(response: str, reference: Any, status: str) -> None:
+    verdict = verifier("maths")(response, reference)
+    assert (verdict.status, verdict.detail if verdict.status != status else "") == (status, "")
+
+
+def test_a_computation_without_end_is_an_error_and_the_next_one_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert verifier("maths")(
+        "Answer: y+x", "x+y"
+    ).correct  # the child is up, so the short limit meets only the question
+    monkeypatch.setattr(maths, "TIMEOUT_S", 0.5)
+    verdict = verifier("maths")("Answer: 9^{9^{9^{9}}}", "3x")
+    assert verdict.status == "error"
+    assert "0.5 s" in verdict.detail
+    monkeypatch.undo()
+    assert verifier("maths")("Answer: y+x", "x+y").correct
+
+
+def test_a_forked_process_does_not_talk_to_its_parents_child() -> None:
+    assert verifier("maths")("Answer: y+x", "x+y").correct
+    parents = maths._CHILD._process
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if maths._CHILD._process is None else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert maths._CHILD._process is parents

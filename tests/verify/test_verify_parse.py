@@ -1,0 +1,184 @@
+"""Parsers: what they read, what they refuse, and that no text makes them raise."""
+
+from __future__ import annotations
+
+import time
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trivium.errors import UnknownName
+from trivium.verify import PARSERS, parse_answer
+from trivium.verify.parse import format_number, number_value
+
+# Texts made of the pieces that parsers look for reach far deeper than arbitrary characters do.
+PIECES = [
+    "Answer:",
+    "####",
+    "<answer>",
+    "</answer>",
+    "\\boxed{",
+    "\\frac{1}{0}",
+    "{",
+    "}",
+    "[",
+    "]",
+    "```",
+    "json",
+    "sql",
+]
+PIECES += [
+    "python",
+    "\n",
+    " ",
+    "$",
+    "=",
+    "-",
+    "\u2212",
+    "1",
+    "3/0",
+    "1e999",
+    "9" * 5000,
+    "1,234",
+    ".",
+    '"',
+    ":",
+    "select",
+    "(B)",
+]
+texts = st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+
+
+@given(texts)
+@pytest.mark.parametrize("name", sorted(PARSERS))
+def test_parsers_are_total_and_abstain_with_none(name: str, text: str) -> None:
+    answer = PARSERS[name](text)
+    assert answer is None or (isinstance(answer, str) and answer.strip())
+
+
+@pytest.mark.parametrize("name", sorted(PARSERS))
+@pytest.mark.parametrize("text", ["", " \n\t "])
+def test_nothing_is_an_abstention(name: str, text: str) -> None:
+    assert PARSERS[name](text) is None
+
+
+@pytest.mark.parametrize("name", sorted(PARSERS))
+@pytest.mark.parametrize("unit", ["[", "{", "\\boxed{", "(", "9", "1,", "-", "```", "A ", "Answer: ", "select ", "$1"])
+def test_long_hostile_texts_are_read_in_bounded_time(name: str, unit: str) -> None:
+    start = time.perf_counter()
+    PARSERS[name](unit * (30_000 // len(unit)))
+    assert time.perf_counter() - start < 2.0
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("41+87=128\n128-35=93", "93"),
+        ("Answer: 93", "93"),
+        ("Answer: 93. I used 2 steps.", "93"),
+        ("**Answer:** 93", "93"),
+        ("The answer is $\\boxed{93}$, not 95", "93"),
+        ("so #### 93", "93"),
+        ("<answer>93</answer> 12", "93"),
+        ("Answer: 41+87-35 = 93", "93"),
+        ("Answer:\n93", "93"),
+        ("Answer: 5\nWait.\nAnswer: 6", "6"),
+        ("\\boxed{5} then Answer: 6", "6"),
+        ("Answer: 5 then \\boxed{6}", "6"),
+        ("it is 1,234", "1234"),
+        ("$1,234.50", "1234.5"),
+        ("-5", "-5"),
+        ("\u22125", "-5"),
+        ("x = -5", "-5"),
+        ("128-35", "35"),
+        ("128 - 35", "35"),
+        ("(3)-2", "2"),
+        ("3.0", "3"),
+        ("3/4", "0.75"),
+        ("2/6", "1/3"),
+        ("\\frac{1}{3}", "1/3"),
+        ("12/4", "3"),
+        (".5", "0.5"),
+        ("-.5", "-0.5"),
+        ("wait...5", "5"),
+        ("93.", "93"),
+        ("60%", "60"),
+        ("1.5e3", "1500"),
+        ("12cm", "12"),
+        ("version a2", None),
+        ("3/0", None),
+        ("1e99999", None),
+        ("9" * 5000, None),
+        ("Answer:", None),
+        ("I had 12. Answer:", None),
+        ("no number", None),
+    ],
+)
+def test_number(text: str, answer: str | None) -> None:
+    assert PARSERS["number"](text) == answer
+
+
+@given(st.fractions(max_denominator=10**6))
+def test_a_number_is_read_back_exactly(value: Fraction) -> None:
+    assert number_value(f"Answer: {format_number(value)}") == value
+
+
+@given(st.integers(-(10**30), 10**30))
+def test_spellings_of_one_integer_vote_together(value: int) -> None:
+    spellings = [f"{value}", f"{value:,}", f"{value}.0", f"Answer: {value}.", f"\\boxed{{{value}}}", f"= {value}"]
+    assert {PARSERS["number"](spelling) for spelling in spellings} == {str(value)}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "answer"),
+    [
+        ("text", "  a b ", "a b"),
+        ("line", "work\nAnswer: Paris \n", "Paris"),
+        ("line", "first\nlast one\n\n", "last one"),
+        ("box", "\\boxed{a} and \\boxed{\\frac{1}{2}}.", "\\frac{1}{2}"),
+        ("box", "\\boxed{a} and \\boxed{b", "a"),
+        ("box", "\\boxed{", None),
+        ("choice", "B", "B"),
+        ("choice", "b)", "B"),
+        ("choice", "B. because A is wrong", "B"),
+        ("choice", "The answer is (D).", "D"),
+        ("choice", "A man is tall, so (C)", "C"),
+        ("choice", "I think A cat did it", None),
+        ("choice", "Answer: none of them", None),
+        ("truth", "It is not true but FALSE", "false"),
+        ("truth", "Answer: unknown, not true", "unknown"),
+        ("truth", "maybe", None),
+        ("path", "A: B C\nA -> B -> D", "A B D"),
+        ("path", "Answer: A, B", "A B"),
+        ("expression", "3*5=15\n15+9=24\nAnswer: (3*5)+9", "(3*5)+9"),
+        ("expression", "[3 \u00d7 5] \u2212 9 \u00f7 3 = 12", "(3*5)-9/3"),
+        ("expression", "no sums", None),
+        ("json", 'say {"a": [1, 2]} then {"c": 1, "b": 2}', '{"b":2,"c":1}'),
+        ("json", "```json\n[1,\n 2]\n```", "[1,2]"),
+        ("json", "{bad", None),
+        ("json", "[1e999]", None),
+        ("json", "NaN", None),
+        ("program", "text\n```python\nx = 1\n```\n```\nout\n```", "x = 1"),
+        ("program", "```\nfirst\n```\n```\nsecond\n```", "second"),
+        ("program", "def f(x):\n    return x", "def f(x):\n    return x"),
+        ("program", "apples", None),
+        ("program", "The program adds one.", None),
+        ("sql", "```sql\nSELECT 1;\n```", "SELECT 1"),
+        ("sql", "SQL: select a\nfrom b; done", "select a\nfrom b"),
+        ("sql", "with q as (select 1) select * from q", "with q as (select 1) select * from q"),
+        ("sql", "I would select with care", None),
+        ("maths", "Hence $x+1$ or $y$.", "y"),
+        ("maths", "\\boxed{ \\frac{1}{2} }", "\\frac{1}{2}"),
+        ("maths", "Answer: x^2.", "x^2"),
+        ("maths", "so 12", "12"),
+    ],
+)
+def test_other_formats(name: str, text: str, answer: str | None) -> None:
+    assert PARSERS[name](text) == answer
+
+
+def test_an_unknown_format_names_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="number"):
+        parse_answer("nubmer", "5")
