@@ -1,6 +1,6 @@
-"""Estimators of KL(policy || reference) from samples of the policy, per token.
+"""Estimators of KL(policy || reference) from samples of the policy, per token.  Schulman 2020, joschu.net/blog.
 
-d = log pi - log ref (Schulman 2020, joschu.net/blog/kl-approx).  All three have the same expectation (k2 to second order) but different variance and, used as a
+d = log pi - log ref.  All three have the same expectation (k2 to second order) but different variance and, used as a
 loss, different gradients: only k2's is the gradient of the KL on on-policy samples.
 """
 

@@ -112,6 +112,7 @@ def grpo(*, clip: float = 0.2, beta: float = 0.0, kl: Literal["k2", "k3"] = "k3"
     penalty the gradient of the KL itself, which k3 as a loss does not have.
     Elsewhere: "GRPO" of verl, OpenRLHF and TRL averages over all tokens of the batch by default.
     """
+    _at_least_0("grpo", clip=clip, beta=beta, eps=eps)
     return PolicyGradient(
         advantage=partial(group_zscore, eps=eps),
         ratio=token_ratio,
@@ -130,6 +131,7 @@ def dr_grpo(*, clip: float = 0.2, max_tokens: int = 256) -> PolicyGradient:
     Liu et al. 2025, arXiv:2503.20783.  Elsewhere: verl divides by the padded width unless told otherwise; OpenRLHF
     drops the deviation only.
     """
+    _at_least_0("dr-grpo", clip=clip)
     if max_tokens < 1:
         raise UserError(f"dr-grpo: max_tokens={max_tokens}; expected the generation cap, at least 1")
     return PolicyGradient(
@@ -147,6 +149,7 @@ def dapo(*, low: float = 0.2, high: float = 0.28, eps: float = 1e-4) -> PolicyGr
     `overlong`.  Yu et al. 2025, arXiv:2503.14476.  Elsewhere: TRL's "dapo" is the aggregation only; most filters look
     at the spread of the shaped reward, not at the outcome.
     """
+    _at_least_0("dapo", low=low, high=high, eps=eps)
     return PolicyGradient(
         advantage=partial(group_zscore, eps=eps),
         ratio=token_ratio,
@@ -164,6 +167,7 @@ def rloo(*, beta: float = 0.0) -> PolicyGradient:
     Ahmadian et al. 2024, arXiv:2402.14740.  Elsewhere: TRL clips exp(sum_t log rho) as in PPO; verl and OpenRLHF put
     the advantage under a token-level PPO loss.
     """
+    _at_least_0("rloo", beta=beta)
     return PolicyGradient(
         advantage=partial(leave_one_out, beta=beta),
         ratio=token_ratio,
@@ -180,6 +184,7 @@ def reinforce_pp(*, clip: float = 0.2, beta: float = 0.0) -> PolicyGradient:
     L = sum_it -min(rho A_t, clip(rho) A_t) / sum_i T_i, A = whiten(1[t = T] R - beta k1_t summed to the end).
     Hu et al. 2025, arXiv:2501.03262.
     """
+    _at_least_0("reinforce++", clip=clip, beta=beta)
     return PolicyGradient(
         advantage=partial(batch_whiten, beta=beta),
         ratio=token_ratio,
@@ -196,6 +201,7 @@ def reinforce_pp_baseline(*, clip: float = 0.2, beta: float = 0.0) -> PolicyGrad
     As `reinforce_pp` with R_i - mean_G in place of R_i.  Hu et al. 2025, arXiv:2501.03262.  A group without spread gets
     minus the token mean of the step, which is near 0 but not 0.
     """
+    _at_least_0("reinforce++-baseline", clip=clip, beta=beta)
     return PolicyGradient(
         advantage=partial(group_centre_batch_whiten, beta=beta),
         ratio=token_ratio,
@@ -212,6 +218,7 @@ def gspo(*, low: float = 3e-4, high: float = 4e-4, eps: float = 1e-4) -> PolicyG
     L = -1/N sum_i min(s_i A_i, clip(s_i, 1 - low, 1 + high) A_i).  Zheng et al. 2025, arXiv:2507.18071.
     Elsewhere: TRL with a token-sum loss re-weighs each sequence by its length.
     """
+    _at_least_0("gspo", low=low, high=high, eps=eps)
     return PolicyGradient(
         advantage=partial(group_zscore, eps=eps),
         ratio=sequence_ratio,
@@ -226,12 +233,19 @@ def cispo(*, cap: float = 5.0, eps: float = 1e-4) -> PolicyGradient:
     L = -sum_it sg(min(rho, cap)) A log pi / sum_i T_i.  MiniMax 2025, arXiv:2506.13585; cap 5 is ScaleRL's.
     Elsewhere: verl also clips the weight below, and its number is added to 1.
     """
+    _at_least_0("cispo", cap=cap, eps=eps)
     return PolicyGradient(
         advantage=partial(group_zscore, eps=eps),
         ratio=token_ratio,
         surrogate=partial(capped_weight, cap=cap),
         aggregate=token_mean,
     )
+
+
+def _at_least_0(name: str, **options: float) -> None:
+    for key, value in options.items():
+        if not value >= 0:
+            raise UserError(f"{name}: {key}={value}; expected a number of at least 0")
 
 
 def _token_total(values: Tensor, mask: Tensor) -> tuple[float, float]:
