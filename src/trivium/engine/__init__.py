@@ -1,0 +1,1 @@
+"""Fast local generation: continuous batching, one prefill per distinct prompt, sampling with exact log-probs."""

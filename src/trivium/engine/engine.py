@@ -1,0 +1,191 @@
+"""Continuous batching: jobs come and go while the batch runs.
+
+`submit` queues a job (a prompt and how many samples of it); `step` admits what fits, computes one token for every live
+row and returns the samples that ended.  A prompt is prefilled once for its whole group.  What a sample says depends on
+its job's seed and its index alone; on real tensors the last bits of its log-probs also depend on the batch it shared.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+
+from trivium.engine.cache import Cache, Prefill, Step
+from trivium.engine.draw import Uniforms, draw
+from trivium.models.decoder import Decoder
+from trivium.types import Finish, Sampling
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """`n` samples of one prompt.  `prompt` holds at least one token id."""
+
+    prompt: tuple[int, ...]
+    sampling: Sampling
+    n: int = 1
+    seed: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Row:
+    """One sample in the making, and, once returned by `step`, made: ids, their log-probs and why it ended."""
+
+    job: Job
+    index: int
+    uniforms: Uniforms
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish: Finish = "stop"
+    text: str | None = None
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the engine has done: tokens prefilled and sampled, steps, and seconds inside `step`."""
+
+    prefilled: int = 0
+    sampled: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+
+
+class Engine:
+    """Generation with a `Decoder`.
+
+    `eos` are the token ids that end a sample (kept in its ids: they were sampled, so they are trained on); `decode`
+    turns ids into text and is called only for samples with stop strings.  At most `max_rows` rows run at once, and at
+    most `cache_bytes` of keys and values are held.
+    """
+
+    def __init__(
+        self,
+        model: Decoder,
+        *,
+        eos: frozenset[int],
+        decode: Callable[[Sequence[int]], str],
+        max_rows: int = 128,
+        cache_bytes: int = 1 << 30,
+    ) -> None:
+        self.model, self.eos, self.decode = model, eos, decode
+        self.max_rows, self.cache_bytes = max_rows, cache_bytes
+        self.queue: deque[tuple[Job, int]] = deque()
+        self.rows: list[Row] = []
+        self.cache: Cache | None = None
+        self.counters = Counters()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.rows or self.queue)
+
+    def submit(self, job: Job) -> None:
+        """Queue all samples of a job.  Raises ValueError when the prompt leaves no room in the model's context."""
+        if not 0 < len(job.prompt) < self.model.c.context:
+            raise ValueError(f"prompt of {len(job.prompt)} tokens; expected 1 to {self.model.c.context - 1}")
+        self.queue.extend((job, i) for i in range(job.n))
+
+    def cancel(self, job: Job) -> None:
+        """Forget a job's queued and running samples."""
+        self.queue = deque(item for item in self.queue if item[0] is not job)
+        for i in reversed(range(len(self.rows))):
+            if self.rows[i].job is job:
+                self._drop(i)
+
+    @torch.inference_mode()
+    def step(self) -> list[Row]:
+        """Advance every live row by one token; returns the rows that ended, in the order of their slots."""
+        began = time.perf_counter()
+        ended = self._admit()
+        if self.rows:
+            cache = self._cache()
+            last = torch.tensor([row.ids[-1] for row in self.rows])
+            attend = Step(cache)
+            hidden = self.model(last, attend.lengths, attend)
+            ended += self._sample(hidden, 0)
+            self.counters.steps += 1
+        self.counters.seconds += time.perf_counter() - began
+        return ended
+
+    def _cache(self) -> Cache:
+        dtype = self.model.embed.weight.dtype
+        if self.cache is None or self.cache.dtype != dtype:
+            self.cache = Cache(self.model.c, dtype)
+        return self.cache
+
+    def _room(self) -> int:
+        """Rows that may join now.  Waiting until an eighth of the batch is free keeps prefills from being tiny."""
+        if not self.queue:
+            return 0
+        places = max(len(job.prompt) + job.sampling.max_tokens for job, _ in self._head())
+        c = self.model.c
+        row_bytes = 2 * c.layers * c.kv_heads * c.head_dim * self.model.embed.weight.element_size() * (places + 1)
+        limit = max(1, min(self.max_rows, self.cache_bytes // row_bytes))
+        free = limit - len(self.rows)
+        return free if free >= min(len(self.queue), max(1, limit // 8)) else 0
+
+    def _head(self) -> list[tuple[Job, int]]:
+        return [self.queue[i] for i in range(min(len(self.queue), self.max_rows))]
+
+    def _admit(self) -> list[Row]:
+        """Move queued samples into free rows: prefill their distinct prompts and draw each one's first token."""
+        room = self._room()
+        if room <= 0:
+            return []
+        joining = [self.queue.popleft() for _ in range(min(room, len(self.queue)))]
+        groups: dict[tuple[int, ...], list[Row]] = {}
+        for job, index in joining:
+            groups.setdefault(job.prompt, []).append(Row(job, index, Uniforms(job.seed, index)))
+        lengths, copies = [len(p) for p in groups], [len(rows) for rows in groups.values()]
+        attend = Prefill(self._cache(), lengths, copies)
+        ids = torch.tensor([i for p in groups for i in p])
+        positions = torch.cat([torch.arange(n) for n in lengths])
+        hidden = self.model(ids, positions, attend)
+        self.counters.prefilled += len(ids)
+        ends = torch.cumsum(torch.tensor(lengths), 0) - 1
+        first = len(self.rows)
+        self.rows += [row for rows in groups.values() for row in rows]
+        return self._sample(hidden[ends][attend.source], first)
+
+    def _sample(self, hidden: torch.Tensor, first: int) -> list[Row]:
+        """Draw a token for the rows from `first` on, whose hidden states these are, and take out those that end."""
+        rows = self.rows[first:]
+        logits = F.linear(hidden, self.model.head)
+        u = torch.tensor([row.uniforms.next() for row in rows], dtype=torch.float64)
+        ids, logprobs = draw(logits, u, [row.job.sampling for row in rows])
+        self.counters.sampled += len(rows)
+        ended = []
+        for i, (token, logprob) in enumerate(zip(ids.tolist(), logprobs.tolist(), strict=True)):
+            rows[i].ids.append(token)
+            rows[i].logprobs.append(logprob)
+            if self._over(rows[i]):
+                ended.append(first + i)
+        # From the back, so that the row which fills a gap is never one that is about to go.
+        done = [self.rows[i] for i in ended]
+        for i in reversed(ended):
+            self._drop(i)
+        return done
+
+    def _over(self, row: Row) -> bool:
+        sampling = row.job.sampling
+        if row.ids[-1] in self.eos:
+            row.finish = "stop"
+            return True
+        if sampling.stop:
+            text = self.decode(row.ids)
+            found = [at for s in sampling.stop if (at := text.find(s)) >= 0]
+            if found:
+                row.finish, row.text = "stop", text[: min(found)]
+                return True
+        if len(row.ids) >= sampling.max_tokens or len(row.job.prompt) + len(row.ids) >= self.model.c.context:
+            row.finish = "length"
+            return True
+        return False
+
+    def _drop(self, i: int) -> None:
+        self._cache().drop(i)
+        self.rows[i] = self.rows[-1]
+        self.rows.pop()

@@ -1,0 +1,336 @@
+"""The one place that calls `backward`.
+
+`Learner` holds the weights in training: float32 masters, AdamW, and the model in the number type it computes in.
+`fit` pulls batches from a stream and takes one optimiser step for each.  On-policy reinforcement learning, offline
+learning, preferences, distillation and supervised learning differ only in what the stream yields and in the objective.
+
+A step is cut into micro-batches by tokens.  The objective gives a sum and a count; the count is taken over the whole
+step first, so the cut changes memory and speed, never the gradient (up to the order of floating-point sums).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor
+
+from trivium.errors import RunError
+from trivium.learn.batch import Demonstration, Rollout, Row, Rows, microbatches, pad, step_batch
+from trivium.learn.policy_gradient import PolicyGradient
+from trivium.learn.preference import Preference, pair_batch
+from trivium.learn.sft import Supervised
+from trivium.learn.types import Loss, Objective, TokenBatch
+from trivium.models.decoder import Decoder
+from trivium.models.logprob import completion_logprobs
+
+Example = Rollout | Demonstration | Preference
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """AdamW (Loshchilov and Hutter 2019) with clipped gradients and a schedule.
+
+    `lr_warmup` steps rise linearly from 0; then the rate is constant, or falls to `lr_floor * lr` at `steps`, linearly
+    or along a cosine.
+    """
+
+    lr: float = 1e-5
+    steps: int = 1
+    lr_warmup: int = 0
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    lr_floor: float = 0.0
+    weight_decay: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    grad_clip: float = 1.0
+
+    def lr_at(self, step: int) -> float:
+        """The rate of step `step`, counted from 0."""
+        if step < self.lr_warmup:
+            return self.lr * (step + 1) / self.lr_warmup
+        done = min(1.0, (step - self.lr_warmup) / max(1, self.steps - self.lr_warmup))
+        fall = {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[self.schedule]
+        return self.lr * (self.lr_floor + (1 - self.lr_floor) * fall)
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one optimiser step did.  `metrics` are means over the step's tokens or sequences, by name."""
+
+    loss: float
+    grad_norm: float
+    lr: float
+    trained_tokens: int
+    metrics: dict[str, float]
+
+
+@dataclass(eq=False)
+class Learner:
+    """Weights in training.
+
+    `model` computes; where its type is not float32, `masters` are float32 copies that the optimiser updates and that
+    are rounded back into `model` after every step, so what samples is what is trained.  `reference` is a frozen model
+    for objectives with `needs_ref`.  `temperature` is the one the rollouts were sampled at: the policy that acts is the
+    policy that learns.
+    """
+
+    model: Decoder
+    optimiser: Optimiser
+    max_tokens: int = 1536
+    temperature: float = 1.0
+    reference: Decoder | None = None
+    step_count: int = 0
+    names: list[str] = field(init=False)
+    masters: list[Tensor] = field(init=False)
+    adam: torch.optim.AdamW = field(init=False)
+
+    def __post_init__(self) -> None:
+        trained = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
+        self.names = [n for n, _ in trained]
+        self._params = [p for _, p in trained]
+        self.mixed = self._params[0].dtype != torch.float32
+        self.masters = [p.detach().float().requires_grad_() for p in self._params] if self.mixed else list(self._params)
+        o = self.optimiser
+        self.adam = torch.optim.AdamW(
+            self.masters, lr=o.lr, betas=(o.beta1, o.beta2), eps=o.eps, weight_decay=o.weight_decay, fused=True
+        )
+
+    def restart(self, optimiser: Optimiser) -> None:
+        """Forget the optimiser's moments and begin a new schedule, keeping the weights: a new phase of training."""
+        self.optimiser, self.step_count = optimiser, 0
+        o = optimiser
+        self.adam = torch.optim.AdamW(
+            self.masters, lr=o.lr, betas=(o.beta1, o.beta2), eps=o.eps, weight_decay=o.weight_decay, fused=True
+        )
+
+    def step(self, examples: Sequence[Example], objective: Objective[Any], *, off_policy: bool = False) -> StepReport:
+        """One optimiser step on `examples`, which must be of the kind the objective consumes.
+
+        `off_policy` says that the policy has moved since the rollouts were sampled: their log-probs are then the
+        denominators of the ratios.  Without it every ratio is exactly 1.
+
+        Rows that provably add nothing to the gradient (zero advantage, no KL term) are not computed.  With nothing
+        left, weights and moments stay as they are and the gradient norm is 0.  Raises RunError when the gradient is not
+        finite.
+        """
+        wanted = {"policy-gradient": Rollout, "supervised": Demonstration, "preference": Preference}[objective.kind]
+        if not examples or not all(isinstance(e, wanted) for e in examples):
+            raise ValueError(f"a {objective.kind} objective learns from a non-empty list of {wanted.__name__}")
+        if wanted is Rollout:
+            return self._finish(*self._rollouts(cast(Sequence[Rollout], examples), cast(Any, objective), off_policy))
+        if wanted is Demonstration:
+            return self._finish(*self._demonstrations(cast(Sequence[Demonstration], examples), cast(Any, objective)))
+        return self._finish(*self._pairs(cast(Sequence[Preference], examples), objective))
+
+    def minibatches(self, rollouts: Sequence[Rollout], parts: int) -> list[list[Rollout]]:
+        """Whole groups dealt into `parts` lists, their log-probs replaced by those of the model as it is now."""
+        logp = self._logp(self.model, [(r.prompt, r.ids, r.ids) for r in rollouts])
+        dealt: list[list[Rollout]] = [[] for _ in range(parts)]
+        order = {g: i for i, g in enumerate(dict.fromkeys(r.group for r in rollouts))}
+        for r, row in zip(rollouts, logp.tolist(), strict=True):
+            dealt[order[r.group] % parts].append(replace(r, logprobs=tuple(row[: len(r.ids)])))
+        return [part for part in dealt if part]
+
+    def state(self) -> dict[str, Any]:
+        """Everything that continuing bit for bit needs."""
+        return {
+            "masters": dict(zip(self.names, (m.detach() for m in self.masters), strict=True)),
+            "adam": self.adam.state_dict(),
+            "step": self.step_count,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Put back what `state` gave."""
+        with torch.no_grad():
+            for name, master in zip(self.names, self.masters, strict=True):
+                master.copy_(state["masters"][name])
+        self.adam.load_state_dict(state["adam"])
+        self.step_count = state["step"]
+        self._round()
+
+    def weights(self) -> dict[str, Tensor]:
+        """The float32 weights by the model's names, frozen ones included."""
+        made = {n: p.detach().float() for n, p in self.model.state_dict().items()}
+        return made | {n: m.detach() for n, m in zip(self.names, self.masters, strict=True)}
+
+    def _rollouts(
+        self, rollouts: Sequence[Rollout], objective: PolicyGradient, off_policy: bool
+    ) -> tuple[float, int, dict[str, float]]:
+        rows: list[Row] = [(r.prompt, r.ids, r.ids) for r in rollouts]
+        ref = self._reference_logp(rows) if objective.needs_ref else None
+        step = step_batch(rollouts, ref)
+        kept = [i for i, keep in enumerate(objective.keep(step).tolist()) if keep]
+        if not kept:
+            return 0.0, 0, {}
+        if len(kept) < len(rollouts):
+            rollouts, rows = [rollouts[i] for i in kept], [rows[i] for i in kept]
+            ref = None if ref is None else ref[kept]
+            step = step_batch(rollouts, ref)
+        advantage = objective.advantages(step)
+        total = objective.count(step.mask, step.truncated)
+        old = cast(Tensor, step.old_logp)
+        flat = advantage.abs().view(len(rollouts), -1).amax(1)
+        useful = range(len(rollouts)) if objective.beta else [i for i, a in enumerate(flat.tolist()) if a > 0]
+
+        drift = [0.0, 0.0]
+
+        def losses(piece: Rows, logp: Tensor, entropy: Tensor, mask: Tensor) -> Loss:
+            width = logp.shape[1]
+            sampled = old[piece.index, :width]
+            drift[0] += float((logp.detach() - sampled)[mask].abs().sum())
+            drift[1] += float(mask.sum())
+            return objective(
+                TokenBatch(
+                    logp=logp, mask=mask, entropy=entropy, old_logp=sampled if off_policy else None,
+                    ref_logp=None if ref is None else ref[piece.index, :width],
+                    advantage=advantage[piece.index] if advantage.ndim == 1 else advantage[piece.index, :width],
+                    truncated=step.truncated[piece.index],
+                )
+            )  # fmt: skip
+
+        loss, tokens, metrics = self._accumulate(rows, useful, total, losses)
+        if drift[1] and not off_policy:
+            # How far the sampler's log-probs are from the trainer's for the same weights: only rounding, or a bug.
+            metrics["mismatch"] = drift[0] / drift[1]
+        return loss, tokens, metrics
+
+    def _demonstrations(
+        self, shown: Sequence[Demonstration], objective: Supervised
+    ) -> tuple[float, int, dict[str, float]]:
+        rows: list[Row] = [(d.prompt, d.inputs or d.ids, d.ids) for d in shown]
+        masks = [d.mask or (True,) * len(d.ids) for d in shown]
+        total = objective.count(pad(masks).bool())
+
+        def losses(piece: Rows, logp: Tensor, entropy: Tensor, mask: Tensor) -> Loss:
+            mask = pad([masks[i] for i in piece.index], logp.shape[1]).bool()
+            return objective(TokenBatch(logp=logp, mask=mask, entropy=entropy))
+
+        return self._accumulate(rows, range(len(rows)), total, losses)
+
+    def _pairs(self, pairs: Sequence[Preference], objective: Objective[Any]) -> tuple[float, int, dict[str, float]]:
+        rows: list[Row] = [
+            row for p in pairs for row in ((p.context, p.chosen, p.chosen), (p.context, p.rejected, p.rejected))
+        ]
+        ref = self._reference_logp(rows) if objective.needs_ref else None
+        total = objective.count(pad([p.chosen_mask or (True,) * len(p.chosen) for p in pairs]).bool())
+
+        def losses(piece: Rows, logp: Tensor, entropy: Tensor, mask: Tensor) -> Loss:
+            chosen, rejected = logp[0::2], logp[1::2]
+            theirs = (
+                (None, None)
+                if ref is None
+                else (ref[piece.index[0::2], : logp.shape[1]], ref[piece.index[1::2], : logp.shape[1]])
+            )
+            return cast(
+                Loss, objective(pair_batch([pairs[i // 2] for i in piece.index[0::2]], chosen, rejected, *theirs))
+            )
+
+        return self._accumulate(rows, range(len(pairs)), total, losses, unit=2)
+
+    def _accumulate(
+        self,
+        rows: Sequence[Row],
+        units: Iterable[int],
+        total: float,
+        losses: Callable[[Rows, Tensor, Tensor, Tensor], Loss],
+        unit: int = 1,
+    ) -> tuple[float, int, dict[str, float]]:
+        """Add up the gradient of the step's loss over micro-batches; returns loss, trained tokens and mean metrics."""
+        loss_sum, tokens = 0.0, 0
+        sums: dict[str, tuple[float, float]] = {}
+        for piece in microbatches(rows, self.max_tokens, units, unit):
+            logp, entropy, mask = completion_logprobs(
+                self.model, piece.prompts, piece.inputs, targets=piece.targets, temperature=self.temperature
+            )
+            loss = losses(piece, logp, entropy, mask)
+            if loss.sum.requires_grad:
+                (loss.sum / total).backward()  # type: ignore[no-untyped-call]
+                self._collect()
+            loss_sum += float(loss.sum.detach())
+            tokens += int(mask.sum())
+            for name, (value, count) in loss.metrics.items():
+                before = sums.get(name, (0.0, 0.0))
+                sums[name] = (before[0] + value, before[1] + count)
+        return loss_sum / total, tokens, {k: v / n for k, (v, n) in sums.items() if n}
+
+    def _collect(self) -> None:
+        """Move gradients of the computing type into the float32 masters: many small ones must not round away."""
+        if not self.mixed:
+            return
+        for master, p in zip(self.masters, self._params, strict=True):
+            if p.grad is None:
+                continue
+            if master.grad is None:
+                master.grad = p.grad.float()
+            else:
+                master.grad.add_(p.grad)
+            p.grad = None
+
+    @torch.no_grad()
+    def _logp(self, model: Decoder, rows: Sequence[Row]) -> Tensor:
+        """Float[B,T] log-probs of all rows under a model, without gradient."""
+        out = torch.zeros(len(rows), max(len(t) for _, _, t in rows))
+        for piece in microbatches(rows, self.max_tokens, range(len(rows))):
+            logp, _, _ = completion_logprobs(
+                model, piece.prompts, piece.inputs, targets=piece.targets, temperature=self.temperature
+            )
+            out[piece.index, : logp.shape[1]] = logp
+        return out
+
+    def _reference_logp(self, rows: Sequence[Row]) -> Tensor:
+        if self.reference is None:
+            raise RunError("this objective compares with a reference model, but the learner was given none")
+        return self._logp(self.reference, rows)
+
+    def _finish(self, loss: float, tokens: int, metrics: dict[str, float]) -> StepReport:
+        """Clip, step, round the masters back into the computing model."""
+        lr = self.optimiser.lr_at(self.step_count)
+        self.step_count += 1
+        if tokens == 0:
+            return StepReport(loss, 0.0, lr, 0, metrics)
+        for group in self.adam.param_groups:
+            group["lr"] = lr
+        norm = float(torch.nn.utils.clip_grad_norm_(self.masters, self.optimiser.grad_clip or math.inf))
+        if not math.isfinite(norm):
+            self.adam.zero_grad(set_to_none=True)
+            raise RunError(
+                f"the gradient of step {self.step_count} is not finite; the weights of the step before are kept."
+                " Try a lower --lr, or --dtype fp32"
+            )
+        self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+        self._round()
+        return StepReport(loss, norm, lr, tokens, metrics)
+
+    @torch.no_grad()
+    def _round(self) -> None:
+        if self.mixed:
+            for master, p in zip(self.masters, self._params, strict=True):
+                p.copy_(master)
+
+
+def fit(
+    learner: Learner,
+    stream: Iterable[Sequence[Example]],
+    objective: Objective[Any],
+    *,
+    updates: int = 1,
+    listen: Callable[[StepReport], None] = lambda report: None,
+) -> None:
+    """Take an optimiser step for every batch of the stream, `updates` of them on equal parts of a rollout batch.
+
+    The stream is pulled lazily, after the step before: a stream that samples with the learner's model is on-policy.
+    With `updates` > 1 the parts after the first are off-policy, so the log-probs of the policy before the first are
+    computed and ratios leave 1.
+    """
+    for examples in stream:
+        if updates == 1 or not examples or not isinstance(examples[0], Rollout):
+            listen(learner.step(examples, objective))
+        else:
+            for part in learner.minibatches(cast(Sequence[Rollout], examples), updates):
+                listen(learner.step(part, objective, off_policy=True))

@@ -1,0 +1,1 @@
+"""Neural modules and nothing else: they know tensors, not tasks, text or training."""

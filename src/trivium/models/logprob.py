@@ -1,0 +1,88 @@
+"""Log-probabilities of given tokens from hidden states, without ever holding float32 logits for the whole batch.
+
+With a vocabulary of 49,152 and 2,000 trained tokens, float32 logits, their softmax and their gradient would be 1.2 GB.
+Here logits are kept once, in the weights' own type; float32 exists for `CHUNK` rows at a time; and the backward pass
+turns the kept logits into their gradient in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trivium.models.attention import GroupAttention, layout
+from trivium.models.decoder import Decoder
+
+CHUNK = 32
+
+
+def completion_logprobs(
+    model: Decoder,
+    prompts: Sequence[Sequence[int]],
+    completions: Sequence[tuple[int, Sequence[int]]],
+    *,
+    targets: Sequence[Sequence[int]] | None = None,
+    temperature: float = 1.0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probs of completions behind shared prompts by one forward pass: logp, entropy and mask, each [B, T].
+
+    `completions` are (prompt index, ids).  `targets` replaces the ids whose log-probs are wanted (of equal lengths)
+    while the model still reads `completions`: that is how input noise is trained.  Padded places are 0.
+    """
+    where = layout(prompts, completions)
+    c = model.c
+    hidden = model(where.ids, where.positions, GroupAttention(where, c.heads, c.kv_heads))
+    wanted = targets if targets is not None else [ids for _, ids in completions]
+    flat = torch.tensor([i for ids in wanted for i in ids])
+    real = where.target_real
+    logp, entropy = token_logprobs(hidden[where.predicts_at[real]], model.head, flat, temperature)
+    empty = torch.zeros(real.shape, dtype=torch.float32)
+    return empty.masked_scatter(real, logp), empty.masked_scatter(real, entropy), real
+
+
+def token_logprobs(hidden: Tensor, head: Tensor, ids: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """log softmax(hidden @ head.T / temperature)[ids] and the entropy of the same distribution.
+
+    hidden [M, width], head [vocab, width], ids [M] to logp [M] float32 (differentiable in hidden and head) and entropy
+    [M] float32 (nats; a metric, no gradient flows).
+    """
+    logp, entropy = _TokenLogprobs.apply(hidden, head, ids, temperature)
+    return logp, entropy
+
+
+class _TokenLogprobs(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, ids: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        logits = hidden @ head.t()
+        logp = torch.empty(len(ids), dtype=torch.float32, device=hidden.device)
+        lse, entropy = torch.empty_like(logp), torch.empty_like(logp)
+        for rows in torch.arange(len(ids), device=ids.device).split(CHUNK):
+            part = slice(int(rows[0]), int(rows[-1]) + 1)
+            z = logits[part].float().div_(temperature)
+            lse[part] = torch.logsumexp(z, dim=-1)
+            logp[part] = z.gather(1, ids[part, None]).squeeze(1) - lse[part]
+            p = (z - lse[part, None]).exp_()
+            entropy[part] = lse[part] - p.mul_(z).sum(-1)
+        ctx.save_for_backward(hidden, head, ids, lse)
+        ctx.logits, ctx.temperature = logits, temperature
+        ctx.mark_non_differentiable(entropy)
+        return logp, entropy
+
+    @staticmethod
+    def backward(ctx: Any, d_logp: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # type: ignore[override]
+        hidden, head, ids, lse = ctx.saved_tensors
+        logits, temperature = ctx.logits, ctx.temperature
+        if logits is None:
+            raise RuntimeError("token_logprobs was differentiated twice; its logits are reused in place and gone")
+        ctx.logits = None
+        for rows in torch.arange(len(ids), device=ids.device).split(CHUNK):
+            part = slice(int(rows[0]), int(rows[-1]) + 1)
+            g = logits[part].float().div_(temperature).sub_(lse[part, None]).exp_()
+            g.scatter_add_(1, ids[part, None], torch.full_like(g[:, :1], -1.0))
+            logits[part] = g.mul_(-d_logp[part, None] / temperature)
+        d_hidden = logits @ head if ctx.needs_input_grad[0] else None
+        d_head = logits.t() @ hidden if ctx.needs_input_grad[1] else None
+        return d_hidden, d_head, None, None
