@@ -241,7 +241,7 @@ def test_query_sees_the_same_before_and_after_compaction(tmp_path: Path) -> None
     assert query(run, "select * from traces") == []
     run.metrics({"phase": "stage", "stage": "rl", "message": "go", "total": None})
     write_step(run, 1)
-    run.traces("rl", 2, [a_trace("7", correct=False), a_trace("é\n<b>")], [PROBLEM, PROBLEM])
+    run.traces("rl", 2, [a_trace("7", correct=False), a_trace("é\n<b>\x00\ud800")], [PROBLEM, PROBLEM])
     with open(run.path / "metrics.jsonl", "ab") as file:
         file.write(b'{"phase":"rl","st')
     sql = "select step, response, status, score, sampled_tokens from traces order by step, response"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from html import escape
 
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_UNSAFE = re.compile(r"[\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")  # C1, lone surrogates, text direction
 
 
 def text(value: object) -> str:
     """Escaped for HTML; control characters, which no browser shows, become their visible pictures."""
-    return escape(_UNPRINTABLE.sub(lambda m: "\u2421" if m[0] == "\x7f" else chr(0x2400 + ord(m[0])), str(value)))
+    visible = _CONTROL.sub(lambda match: chr(0x2400 + ord(match[0])), str(value))
+    return escape(_UNSAFE.sub("\N{REPLACEMENT CHARACTER}", visible))

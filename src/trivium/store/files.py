@@ -18,7 +18,7 @@ from trivium.errors import RunError
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Replace `path` in one step: a reader sees the old file or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.tmp")
-    with disk(path), open(temporary, "w", encoding="utf-8") as file:
+    with disk(path), open(temporary, "w", encoding="utf-8", errors="replace") as file:
         json.dump(finite(data), file, indent=2, ensure_ascii=False, allow_nan=False)
         file.write("\n")
         file.flush()
@@ -28,8 +28,9 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 
 def json_line(row: Mapping[str, Any]) -> bytes:
-    """One JSON object and its newline; NaN and infinity, which JSON has not, become null."""
-    return (json.dumps(finite(row), ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n").encode()
+    """One JSON object and its newline; NaN and infinity, which JSON has not, become null, and lone surrogates `?`."""
+    text = json.dumps(finite(row), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return (text + "\n").encode(errors="replace")
 
 
 def finite(value: Any) -> Any:

@@ -39,7 +39,7 @@ def compact(path: Path) -> None:
     target = path.with_suffix(".parquet")
     temporary = target.with_name(f".{target.name}.tmp")
     with duckdb.connect(":memory:") as db:
-        db.execute(f"COPY ({_lines(path)}) TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)")
+        db.execute(f"COPY ({_lines(path, torn=False)}) TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)")
     os.replace(temporary, target)
     path.unlink()
 
@@ -61,10 +61,13 @@ def _traces(folder: Path) -> str:
     return " UNION ALL BY NAME ".join(parts or [f"SELECT {empty} WHERE false"])
 
 
-def _lines(path: Path) -> str:
+def _lines(path: Path, torn: bool = True) -> str:
+    """`torn`: the last line may be cut, and is left out; otherwise a broken line is an error, not a loss."""
     columns = ", ".join(f"'{name}': '{kind}'" for name, kind in COLUMNS.items())
-    options = f"format='newline_delimited', columns={{{columns}}}, ignore_errors=true, maximum_object_size=268435456"
-    return f"SELECT * FROM read_json({_quoted(path)}, {options}) WHERE stage IS NOT NULL"
+    options = f"format='newline_delimited', columns={{{columns}}}, maximum_object_size=268435456"
+    if torn:
+        return f"SELECT * FROM read_json({_quoted(path)}, {options}, ignore_errors=true) WHERE stage IS NOT NULL"
+    return f"SELECT * FROM read_json({_quoted(path)}, {options})"
 
 
 def _quoted(path: Path) -> str:

@@ -1,0 +1,124 @@
+"""`trivium`: finds the command, runs it, and turns every error into one clear message and an exit code.
+
+0 done    1 the run could not go on    2 the input was wrong    70 a bug in Trivium    130 stopped with Ctrl-C
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+
+from trivium import __version__
+from trivium.errors import TriviumError, UnknownName, UserError
+
+COMMANDS = {
+    "learn": "Teach a model a task, and measure what it gained.",
+    "solve": "Run a method over a task, and report accuracy and cost.",
+    "list": "List tasks, policies, methods, objectives, rewards, parsers.",
+    "show": "Describe anything that has a name, or a run.",
+    "fetch": "Get a model that Trivium can train, ahead of time.",
+    "doctor": "Check this machine, and whether a run can learn.",
+    "report": "Write a run's report.html again, and open it.",
+}
+
+
+def run() -> None:
+    """The entry point of the installed command."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        return _dispatch(arguments)
+    except UserError as error:
+        return _fail(str(error), 2)
+    except TriviumError as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt:
+        return _fail("stopped", 130)
+    except BrokenPipeError:
+        # Whoever read our output has left (`trivium list tasks | head -1`); Python must not complain at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if hasattr(error, "format_message"):  # the parser's own errors: a missing value, an unknown option
+            return _fail(_usage(error), 2)
+        if debug:
+            traceback.print_exc()
+            return 70
+        with tempfile.NamedTemporaryFile("w", prefix="trivium-error-", suffix=".txt", delete=False) as file:
+            traceback.print_exc(file=file)
+        first = str(error).partition("\n")[0]
+        return _fail(f"unexpected {type(error).__name__}: {first} (a bug in Trivium; traceback in {file.name})", 70)
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    if wanted is not None and wanted not in COMMANDS:
+        raise UnknownName("command", wanted, COMMANDS, "See: trivium --help")
+    # `standalone_mode=False` leaves errors to `main`; the value is what a command, or `typer.Exit`, returned.
+    code = _app(wanted)(list(arguments) or ["--help"], prog_name="trivium", standalone_mode=False)
+    return code if isinstance(code, int) else 0
+
+
+def _app(wanted: str | None) -> typer.Typer:
+    """All commands by name and summary, but only the wanted one is imported."""
+    # Without rich markup the help is plain text, and appears in a third of the time.
+    app = typer.Typer(
+        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+        help="Teach language models to reason, and measure honestly what taught them.\n\nStart with: trivium learn",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )  # fmt: skip
+    app.callback()(_global_options)
+    for name, summary in COMMANDS.items():
+        if name == wanted:
+            command: Callable[..., Any] = importlib.import_module(f"trivium.cli.{name}").command
+            app.command(name)(command)
+        else:
+            app.command(name, help=summary)(_elsewhere)
+    return app
+
+
+def _elsewhere() -> None:
+    raise AssertionError("only the wanted command is ever invoked")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"trivium {__version__}")
+        raise typer.Exit()
+
+
+def _global_options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    debug: bool = typer.Option(False, "--debug", help="Show a traceback for unexpected errors (anywhere in the line)."),
+) -> None:
+    pass
+
+
+def _usage(error: Any) -> str:
+    """A parser error as one sentence, with the nearest options where one is unknown."""
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context else "trivium"
+    if option := getattr(error, "option_name", None):
+        known = [name for parameter in (context.command.params if context else ()) for name in parameter.opts]
+        if option not in known:
+            return str(UnknownName(f"option of {where}:", option, [*known, "--help"], f"See: {where} --help"))
+    message: str = error.format_message()
+    return f"{message if message.endswith('.') else message + '.'} See: {where} --help"
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stdout.flush()
+    print(f"trivium: {message}", file=sys.stderr)
+    return code

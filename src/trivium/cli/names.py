@@ -1,0 +1,92 @@
+"""What has a name on the command line, by kind, described without importing what is heavy."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from trivium.errors import UnknownName, UserError
+from trivium.registry import Registry
+
+REGISTRIES = {
+    "tasks": "trivium.tasks:TASKS",
+    "policies": "trivium.policies:POLICIES",
+    "methods": "trivium.search:METHODS",
+    "objectives": "trivium.learn:OBJECTIVES",
+    "rewards": "trivium.rewards:REWARDS",
+}
+KINDS = (*REGISTRIES, "parsers")
+
+
+def registry(kind: str) -> Registry[Any]:
+    """The registry of a kind, given in the plural."""
+    if kind not in REGISTRIES:
+        raise UnknownName("kind", kind, KINDS)
+    module, attribute = REGISTRIES[kind].split(":")
+    found: Registry[Any] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def described(kind: str) -> list[tuple[str, str]]:
+    """Name and summary of everything of one kind.
+
+    Raises:
+        UnknownName: there is no such kind.
+    """
+    if kind == "parsers":
+        from trivium.verify import PARSERS
+
+        return [(name, _first_line(parser.__doc__)) for name, parser in sorted(PARSERS.items())]
+    known = registry(kind)
+    return [(name, _summary(known, name)) for name in known.names()]
+
+
+def find(spec: str) -> tuple[str, Registry[Any], str]:
+    """Kind, registry and name of a registered thing, by its name or spec.
+
+    Raises:
+        UserError: several kinds have that name (write `KIND/NAME`).
+        UnknownName: none has.
+    """
+    kind, slash, rest = spec.partition("/")
+    if slash and kind in REGISTRIES:
+        known = registry(kind)
+        name = rest.partition(":")[0]
+        known.factory(name)
+        return kind, known, name
+    name = spec.partition(":")[0]
+    found = [(kind, known) for kind in REGISTRIES if name in (known := registry(kind)).where]
+    if not found:
+        everything = {name for kind in REGISTRIES for name in registry(kind).names()}
+        raise UnknownName(
+            "name or run", name, everything, "See: trivium list tasks|policies|methods|objectives|rewards"
+        )
+    if len(found) > 1:
+        choices = " or ".join(f"{kind}/{name}" for kind, _ in found)
+        raise UserError(f"{name!r} names several things; write {choices}")
+    return found[0][0], found[0][1], name
+
+
+def _summary(known: Registry[Any], name: str) -> str:
+    """The first line of the docstring, read from the source: importing an objective would load torch to print a line."""
+    module, attribute = known.where[name].split(":")
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return known.summary(name)
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    for node in _definitions(tree):
+        if node.name == attribute and (docstring := ast.get_docstring(node)):
+            return _first_line(docstring)
+    return known.summary(name)
+
+
+def _definitions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    return (node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef))
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().partition("\n")[0]

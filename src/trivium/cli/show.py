@@ -1,0 +1,126 @@
+"""`trivium show NAME`: a registered thing with its options, or a run with its numbers."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from trivium.cli.names import find
+from trivium.cli.output import print_columns, print_json, printable, settings_text
+from trivium.cli.runs import find_run
+from trivium.errors import UserError
+from trivium.store import Run, query
+
+
+def command(
+    name: str = typer.Argument(..., help="A task, policy, method, objective or reward, or a run."),
+    sql: str | None = typer.Option(None, help="A DuckDB query over a run's views `metrics` and `traces`."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object (with --sql: a list of rows)."),
+    runs: Path = typer.Option("runs", help="Where runs are kept."),
+) -> None:
+    """Describe a registered thing (options, an example problem) or a run (settings, result, last numbers)."""
+    if sql is not None or (Path(name) / "run.json").exists() or (runs / name / "run.json").exists():
+        run = find_run(name, runs)
+        if sql is not None:
+            _print_rows(query(run, sql), as_json)
+        else:
+            _show_run(run, as_json)
+        return
+    kind, known, short = find(name)
+    factory = known.factory(short)
+    about: dict[str, Any] = {
+        "name": short,
+        "kind": known.kind,
+        "description": inspect.getdoc(factory) or "",
+        "options": _options(factory),
+    }
+    if kind == "tasks":
+        about["example"] = _example(known.build, name.removeprefix("tasks/"))
+    if as_json:
+        print_json(about)
+        return
+    print(f"{short}: {known.kind}\n\n{about['description']}")
+    if about["options"]:
+        print(f"\nOptions ({short}:option=value,...)")
+        print_columns([(o["name"], f"{o['type']}{_default(o)}") for o in about["options"]], indent=2)
+    if example := about.get("example"):
+        print(f"\nAn example problem\n{_indented(example['question'])}\nA response that is correct")
+        print(_indented(example["gold"]))
+
+
+def _show_run(run: Run, as_json: bool) -> None:
+    last = next(iter(query(run, "SELECT * FROM metrics WHERE phase = 'rl' ORDER BY step DESC LIMIT 1")), None)
+    numbers = {k: v for k, v in (last or {}).items() if isinstance(v, int | float) and math.isfinite(v)}
+    about, result = run.about, run.result
+    if as_json:
+        print_json({**about, "result": result, "last": numbers or None})
+        return
+    print(f"{about['name']}: {'finished' if result else 'not finished'}, started {about['created']}\n\nSettings")
+    print_columns(settings_text(about["settings"]), indent=2)
+    if result:
+        from trivium.report import judge
+
+        finding = judge(result)
+        print(f"\n{finding.headline}")
+        for sentence in finding.sentences:
+            print(f"  {sentence}")
+    if numbers:
+        print(f"\nStep {numbers.pop('step'):g} of {numbers.pop('steps'):g}")
+        print_columns([(name, f"{value:.6g}") for name, value in numbers.items()], indent=2)
+    if not result:
+        print(f"\nContinue with: trivium learn --resume {run.path}")
+
+
+def _options(factory: Any) -> list[dict[str, Any]]:
+    described = []
+    for name, parameter in inspect.signature(factory).parameters.items():
+        if name.startswith("_"):
+            continue
+        kind = parameter.annotation
+        default = parameter.default
+        described.append(
+            {
+                "name": name,
+                "type": kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind)),
+                "required": default is parameter.empty,
+                "default": None if default is parameter.empty else default,
+            }
+        )
+    return described
+
+
+def _default(option: dict[str, Any]) -> str:
+    return ", required" if option["required"] else f", default {option['default']}"
+
+
+def _example(build: Any, spec: str) -> dict[str, str] | None:
+    try:
+        task = build(spec)
+    except UserError:  # such as `file` and `gym`, which are nothing without their option
+        return None
+    problem = task.problems("train", 1, seed=0)[0]
+    return {"question": problem.question.messages[-1].content, "gold": problem.gold}
+
+
+def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+        return
+    names = list(rows[0]) if rows else []
+    cells = [names, *([_cell(row[name]) for name in names] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
+    for line in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return printable(text.replace("\n", " "))[:60]
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in printable(text).splitlines())

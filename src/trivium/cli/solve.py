@@ -1,0 +1,112 @@
+"""`trivium solve METHOD`: a method over a task's problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from trivium.cli.output import Progress, print_columns, print_json
+from trivium.errors import UnknownName, UserError
+from trivium.registry import check_options, parse_spec
+from trivium.types import SPLITS, Budget, Problem, Sampling, Trace
+
+
+def command(
+    method: str = typer.Argument(..., help="A method, such as greedy or vote:n=8; see: trivium list methods."),
+    task: str = typer.Option(..., help="A task, such as sums:terms=3; see: trivium list tasks."),
+    policy: str = typer.Option("smollm2", help="A policy, or a model folder; see: trivium list policies."),
+    n: int = typer.Option(100, min=1, help="Problems to attempt."),
+    split: str = typer.Option("test", help="One of: " + ", ".join(SPLITS) + "."),
+    seed: int = typer.Option(0, help="Decides problems and samples."),
+    budget: str | None = typer.Option(None, help="Hard limits a problem, such as sampled_tokens=2048,calls=8."),
+    max_tokens: int | None = typer.Option(None, min=1, help="Tokens a sample; default: what the task allows."),
+    concurrency: int | None = typer.Option(None, min=1, help="Attempts at a time; default: all."),
+    save_traces: Path | None = typer.Option(None, help="Write every trace to this file, one JSON object a line."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Run a method over a task's problems, and report its accuracy with a 95% interval and what it cost."""
+    if split not in SPLITS:
+        raise UnknownName("split", split, SPLITS)
+    allowance = _budget(budget)
+
+    from trivium import policies, search, tasks
+    from trivium.search.evaluate import evaluate
+
+    made, dealt, run = policies.policy(policy), tasks.task(task), search.method(method)
+    progress, done = Progress(f"solving {dealt.name}"), 0
+
+    def listen(trace: Trace) -> None:
+        nonlocal done
+        done += 1
+        progress(done, n)
+        save(trace)
+
+    with ExitStack() as stack:
+        problems = dealt.problems(split, n, seed)
+        save = _saver(save_traces, problems, stack)
+        found = evaluate(
+            run, dealt, made, n=n, split=split, seed=seed, budget=allowance, concurrency=concurrency,
+            sampling=Sampling(max_tokens=max_tokens) if max_tokens else None, listen=listen,
+        )  # fmt: skip
+    share, usage = found.accuracy, found.usage
+    if as_json:
+        numbers = {"accuracy": share.accuracy, "low": share.low, "high": share.high, "n": share.n}
+        print_json(numbers | {"abstained": found.abstained, "errors": found.errors, "usage": asdict(usage)})
+        return
+    rows = [
+        ("accuracy", f"{share} of {share.n}"),
+        ("abstained", str(found.abstained)),
+        ("errors", str(found.errors)),
+        ("sampled tokens", f"{usage.sampled_tokens:,} ({usage.sampled_tokens / n:,.0f} a problem)"),
+        ("prompt tokens", f"{usage.prompt_tokens:,} ({usage.cached_tokens:,} cached)"),
+        ("calls", f"{usage.calls:,}"),
+    ]
+    if usage.oracle_calls:
+        rows.append(
+            ("oracle calls", f"{usage.oracle_calls:,}: this method asked the verifier, its accuracy is a bound")
+        )
+    print_columns(rows)
+    if found.errors:
+        reasons = sorted(
+            {trace.error or (trace.verdict.detail if trace.verdict else "") for trace in found.traces} - {""}
+        )
+        print(f"an error: {reasons[0] if reasons else 'no detail'}")
+
+
+def _budget(text: str | None) -> Budget | None:
+    """`sampled_tokens=2048,calls=8` as a budget.
+
+    Raises:
+        UserError: a unit is unknown, or a limit is not a positive number.
+    """
+    if text is None:
+        return None
+    _, args, options = parse_spec(f"budget:{text}")
+    if args:
+        raise UserError(f"--budget {text}: expected unit=limit, such as sampled_tokens=2048")
+    _, limits = check_options("budget", Budget, [], options)
+    try:
+        return Budget(**limits)
+    except ValueError as error:
+        raise UserError(f"--budget: {error}") from error
+
+
+def _saver(path: Path | None, problems: list[Problem], stack: ExitStack) -> Callable[[Trace], None]:
+    if path is None:
+        return lambda trace: None
+    from trivium.store.files import disk, json_line
+    from trivium.store.traces import trace_line
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = stack.enter_context(path.open("wb"))
+    by_id = {problem.question.id: problem for problem in problems}
+
+    def save(trace: Trace) -> None:
+        with disk(path):
+            file.write(json_line(trace_line("solve", 0, trace, by_id[trace.question_id])))
+
+    return save
