@@ -33,6 +33,11 @@ def sequence_sum(values: Tensor, mask: Tensor) -> tuple[Tensor, float]:
     return _masked(values, mask).sum(), _rows(mask)
 
 
+def observed_tokens(values: Tensor, mask: Tensor) -> tuple[float, float]:
+    """(sum, count) of a metric over the trained tokens, without gradient."""
+    return float(_masked(values.detach().float(), mask).sum()), float(mask.sum())
+
+
 def _masked(values: Tensor, mask: Tensor) -> Tensor:
     return values.masked_fill(~mask, 0.0)
 

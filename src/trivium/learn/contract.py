@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from itertools import pairwise, product
 from typing import Any
 
 import torch
@@ -79,25 +78,18 @@ def _silence(objective: Objective[Any], batch: Batch) -> Iterator[str]:
 
 
 def _padding(objective: Objective[Any], batch: Batch) -> Iterator[str]:
-    padded = _pad(batch, 2)
-    yield from _compare("two columns of padding that hold NaN", _total(objective, [batch]), _total(objective, [padded]))
+    yield from _compare("padding that holds NaN", _total(objective, batch), _total(objective, _pad(batch, 2)))
 
 
 def _order(objective: Objective[Any], batch: Batch) -> Iterator[str]:
-    order = list(range(_rows(batch)))[::-1]
-    there = _total(objective, [_take(batch, order)])
-    back = replace(there, gradient={k: v[order] for k, v in there.gradient.items()})
-    yield from _compare("reversing the rows", _total(objective, [batch]), back)
+    backwards = list(range(_rows(batch)))[::-1]
+    yield from _compare("reversing the rows", _total(objective, batch), _total(objective, batch, [backwards]))
 
 
 def _micro_batches(objective: Objective[Any], batch: Batch) -> Iterator[str]:
-    n = _rows(batch)
-    whole = _total(objective, [batch])
-    for cuts in product((False, True), repeat=n - 1):
-        edges = [0, *(i + 1 for i, cut in enumerate(cuts) if cut), n]
-        parts = [_trim(_take(batch, list(range(a, b)))) for a, b in pairwise(edges)]
-        sizes = [b - a for a, b in pairwise(edges)]
-        yield from _compare(f"cutting the rows into {sizes}", whole, _total(objective, parts))
+    whole = _total(objective, batch)
+    for blocks in _partitions(list(range(_rows(batch)))):
+        yield from _compare(f"cutting the rows into {blocks}", whole, _total(objective, batch, blocks))
 
 
 def _advantages(objective: Any, batch: Batch) -> Iterator[str]:
@@ -135,22 +127,23 @@ class _Total:
     metrics: dict[str, tuple[float, float]]
 
 
-def _total(objective: Objective[Any], parts: list[Any]) -> _Total:
-    runs = [_run(objective, part) for part in parts]
-    ahead = sum(objective.count(*_masks(part)) for part in parts)
-    count = sum(loss.count for loss, _ in runs)
+def _total(objective: Objective[Any], batch: Any, blocks: list[list[int]] | None = None) -> _Total:
+    """The step in one piece, or in micro-batches of these rows, each as narrow as its longest row."""
+    parts = [_trim(_take(batch, rows)) for rows in blocks] if blocks else [batch]
+    gradient = {name: torch.zeros_like(getattr(batch, name)) for name in _leaves(batch)}
+    ahead = total = count = 0.0
+    metrics: dict[str, tuple[float, float]] = {}
+    for rows, part in zip(blocks or [list(range(_rows(batch)))], parts, strict=True):
+        loss, gradients = _run(objective, part)
+        ahead, total, count = ahead + objective.count(*_masks(part)), total + float(loss.sum), count + loss.count
+        for name, g in gradients.items():
+            gradient[name][rows, : g.shape[1]] = g
+        for key, (value, n) in loss.metrics.items():
+            before = metrics.get(key, (0.0, 0.0))
+            metrics[key] = (before[0] + value, before[1] + n)
     if abs(ahead - count) > _EXACT:
         raise ValueError(f"count() promised {ahead} and the losses reported {count}")
-    gradient = {}
-    for name in runs[0][1]:
-        width = max(grads[name].shape[1] for _, grads in runs)
-        rows = [torch.nn.functional.pad(g[name], (0, width - g[name].shape[1])) for _, g in runs]
-        gradient[name] = torch.cat(rows) / count
-    metrics = {
-        k: (sum(run.metrics[k][0] for run, _ in runs), sum(run.metrics[k][1] for run, _ in runs))
-        for k in runs[0][0].metrics
-    }
-    return _Total(sum(float(loss.sum) for loss, _ in runs) / count, count, gradient, metrics)
+    return _Total(total / count, count, {name: g / count for name, g in gradient.items()}, metrics)
 
 
 def _compare(what: str, a: _Total, b: _Total) -> Iterator[str]:
@@ -191,6 +184,17 @@ def _differences(objective: Objective[Any], batch: Batch, names: tuple[str, ...]
 
 def _with(batch: Any, changes: Mapping[str, Tensor | None]) -> Any:
     return replace(batch, **changes)
+
+
+def _partitions(rows: list[int]) -> Iterator[list[list[int]]]:
+    """Every way of cutting rows into blocks."""
+    if not rows:
+        yield []
+        return
+    for blocks in _partitions(rows[1:]):
+        yield [rows[:1], *blocks]
+        for i, block in enumerate(blocks):
+            yield [*blocks[:i], [rows[0], *block], *blocks[i + 1 :]]
 
 
 def _leaves(batch: Batch) -> tuple[str, ...]:
@@ -237,20 +241,20 @@ def _trim(batch: Any) -> Any:
 
 
 def _tokens(seed: int) -> TokenBatch:
-    """Six ragged sequences whose ratios lie inside and outside every published clip range."""
+    """Five ragged sequences whose ratios lie inside and outside every published clip range."""
     g = torch.Generator().manual_seed(seed)
-    lengths = torch.tensor([4, 1, 3, 2, 4, 3])
-    logp = -torch.rand(6, 4, generator=g, dtype=torch.float64) - 0.1
-    spread = torch.tensor([0.5, 1e-4, 0.5, 1e-4, 2.0, 1e-4], dtype=torch.float64)[:, None]
+    lengths = torch.tensor([4, 1, 3, 2, 4])
+    logp = -torch.rand(5, 4, generator=g, dtype=torch.float64) - 0.1
+    spread = torch.tensor([0.5, 1e-4, 0.5, 1e-4, 2.0], dtype=torch.float64)[:, None]
     return TokenBatch(
         logp=logp,
         mask=torch.arange(4) < lengths[:, None],
-        old_logp=logp + spread * torch.randn(6, 4, generator=g, dtype=torch.float64),
-        ref_logp=logp + 0.3 * torch.randn(6, 4, generator=g, dtype=torch.float64),
-        advantage=torch.tensor([1.0, -0.5, -1.5, 0.7, 0.4, -0.2], dtype=torch.float64),
-        truncated=torch.tensor([False, False, False, True, False, False]),
-        weight=0.5 + torch.rand(6, 4, generator=g, dtype=torch.float64),
-        entropy=torch.rand(6, 4, generator=g, dtype=torch.float64),
+        old_logp=logp + spread * torch.randn(5, 4, generator=g, dtype=torch.float64),
+        ref_logp=logp + 0.3 * torch.randn(5, 4, generator=g, dtype=torch.float64),
+        advantage=torch.tensor([1.0, -0.5, -1.5, 0.7, 0.4], dtype=torch.float64),
+        truncated=torch.tensor([False, False, False, True, False]),
+        weight=0.5 + torch.rand(5, 4, generator=g, dtype=torch.float64),
+        entropy=torch.rand(5, 4, generator=g, dtype=torch.float64),
     )
 
 

@@ -32,7 +32,13 @@ from trivium.learn.advantage import (
     leave_one_out,
     mixed_outcomes,
 )
-from trivium.learn.aggregate import seq_mean_token_mean, seq_sum_over_constant, sequence_sum, token_mean
+from trivium.learn.aggregate import (
+    observed_tokens,
+    seq_mean_token_mean,
+    seq_sum_over_constant,
+    sequence_sum,
+    token_mean,
+)
 from trivium.learn.kl import k2, k3
 from trivium.learn.ratio import sequence_ratio, token_ratio
 from trivium.learn.surrogate import Surrogate, capped_weight, clipped, reinforce
@@ -100,7 +106,7 @@ class PolicyGradient:
             "kl_ref": None if batch.ref_logp is None else k3(logp, batch.ref_logp.masked_fill(~mask, 0.0)),
             "entropy": batch.entropy,
         }
-        metrics = {k: _token_total(v, mask) for k, v in observed.items() if v is not None}
+        metrics = {k: observed_tokens(v, mask) for k, v in observed.items() if v is not None}
         return Loss(*self.aggregate(loss, mask), metrics)
 
 
@@ -246,7 +252,3 @@ def _at_least_0(name: str, **options: float) -> None:
     for key, value in options.items():
         if not value >= 0:
             raise UserError(f"{name}: {key}={value}; expected a number of at least 0")
-
-
-def _token_total(values: Tensor, mask: Tensor) -> tuple[float, float]:
-    return float(values.detach().float().masked_fill(~mask, 0.0).sum()), float(mask.sum())

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from trivium.errors import UserError
-from trivium.learn.aggregate import seq_mean_token_mean, token_mean
+from trivium.learn.aggregate import observed_tokens, seq_mean_token_mean, token_mean
 from trivium.learn.types import Kind, Loss, TokenBatch
 
 
@@ -45,8 +45,9 @@ class Supervised:
     def __call__(self, batch: TokenBatch) -> Loss:
         logp = batch.logp.masked_fill(~batch.mask, 0.0)
         loss = -logp if batch.weight is None else -logp * batch.weight.masked_fill(~batch.mask, 0.0)
-        tokens = float(batch.mask.sum())
-        return Loss(*self.aggregate(loss, batch.mask), {"nll": (-float(logp.detach().float().sum()), tokens)})
+        observed = {"nll": -logp, "entropy": batch.entropy}
+        metrics = {k: observed_tokens(v, batch.mask) for k, v in observed.items() if v is not None}
+        return Loss(*self.aggregate(loss, batch.mask), metrics)
 
 
 def sft(*, mean: Literal["token", "sequence"] = "token", noise: float = 0.0, mask_id: int | None = None) -> Supervised:
