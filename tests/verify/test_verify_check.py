@@ -53,8 +53,8 @@ def test_similarity_is_the_share_of_words_in_common_order() -> None:
 @pytest.mark.parametrize(
     ("name", "reference"),
     [("exact", None), ("exact", " "), ("exact", [1]), ("line", None), ("number", "many"), ("number", None),
-     ("number", True), ("choice", "Z"), ("choice", None), ("json", "{"), ("json", None), ("json", float("nan")), ("similarity", None),
-     ("maths", None), ("maths", " ")],
+     ("number", True), ("choice", "Z"), ("choice", None), ("json", "{"), ("json", None), ("json", float("nan")),
+     ("similarity", None), ("maths", None), ("maths", " ")],
 )  # fmt: skip
 def test_a_broken_reference_is_an_error_and_never_a_wrong_answer(name: str, reference: Any) -> None:
     assert verifier(name)("Answer: 5", reference).status == "error"

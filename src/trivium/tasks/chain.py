@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import random
 import string
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from trivium.types import Problem, Split, Verdict
 from trivium.verify.check import reference_number
 from trivium.verify.expression import evaluate
 from trivium.verify.parse import format_number, number_value
+
+OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +63,24 @@ class Chain(Described):
         limit = 10**self.digits - 1
         known: dict[str, int] = {}
         lines: dict[str, str] = {}
-
-        def define(name: str, first: str | None, pool: list[str]) -> None:
+        for i, name in enumerate(letters):
+            if name in others:
+                first = rng.choice(letters[:i]) if rng.random() < 0.7 else None
+            else:
+                first = chain[i - 1] if i else None
             # Constants keep the numbers small; one operand in three is an earlier variable, so that the chain branches.
-            second = rng.choice(pool) if pool and rng.random() < 1 / 3 else str(rng.randint(1, limit))
-            lines[name] = second if first is None else f"{first}{rng.choice(self.ops)}{second}"
-            known[name] = int(evaluate(lines[name], known)[0])
-
-        for i, name in enumerate(chain):
-            define(name, chain[i - 1] if i else None, chain[: max(0, i - 1)])
-        for i, name in enumerate(others):
-            define(name, rng.choice(chain + others[:i]) if rng.random() < 0.7 else None, [])
+            earlier = chain[: i - 1] if 1 < i <= count and rng.random() < 1 / 3 else []
+            second = rng.choice(earlier) if earlier else str(rng.randint(1, limit))
+            sign = rng.choice(self.ops)
+            lines[name] = second if first is None else f"{first}{sign}{second}"
+            right = known[second] if earlier else int(second)
+            known[name] = right if first is None else OPERATIONS[sign](known[first], right)
+            if known[name] < 0:
+                return None
         asked = chain[-1]
         order = _order(lines, rng, self.shuffle)
         prompt = "\n".join(f"{name}={lines[name]}" for name in order) + f"\nWhat is {asked}?"
-        if min(known.values()) < 0 or leaks(str(known[asked]), prompt):
+        if leaks(str(known[asked]), prompt):
             return None
         return new_problem(
             self.family,

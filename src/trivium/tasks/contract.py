@@ -42,13 +42,14 @@ def check_task(task: Task, *, n: int = 20, seeds: tuple[int, ...] = (0, 1, 2), e
     `n` problems of each split and seed are looked at (fewer where the task has fewer).  `extractive` permits prompts
     that contain the answer, as in reading comprehension.
     """
-    hands = {(split, seed): _hand(task, split, n, seed) for split in SPLITS for seed in seeds}
+    sizes = {split: len(_hand(task, split, n, seeds[0])) for split in SPLITS}
+    hands = {(split, seed): _hand(task, split, sizes[split], seed) for split in SPLITS for seed in seeds}
     problems = [problem for (_, seed), hand in hands.items() for problem in hand if seed == seeds[0]]
     if not problems:
         return [f"{task.name}: deals no problems at all; expected some in every split"]
     checks: list[Iterator[str]] = [
         _check_named(task),
-        _check_dealing(task, hands, n),
+        _check_dealing(task, hands),
         _check_splits(hands),
         _check_problems(problems, extractive),
         _check_right(task, problems),
@@ -79,9 +80,9 @@ def _check_named(task: Task) -> Iterator[str]:
             yield "its name does not build the same task again"
 
 
-def _check_dealing(task: Task, hands: dict[tuple[Split, int], list[Problem]], n: int) -> Iterator[str]:
+def _check_dealing(task: Task, hands: dict[tuple[Split, int], list[Problem]]) -> Iterator[str]:
     for (split, seed), hand in hands.items():
-        if _hand(task, split, n, seed) != hand:
+        if task.problems(split, len(hand), seed) != hand:
             yield f"{split} problems of seed {seed} differ from call to call; expected equal arguments, equal problems"
         fewer = len(hand) // 2
         if [p.key for p in task.problems(split, fewer, seed)] != [p.key for p in hand[:fewer]]:

@@ -15,6 +15,7 @@ from trivium.types import Problem, Split, Verdict
 from trivium.verify.parse import path
 
 Graph = dict[str, list[str]]
+GRAPHS_TRIED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,15 @@ class GraphSearch(Described):
 
     def _draw(self, rng: random.Random) -> Problem | None:
         names = string.ascii_uppercase[: self.nodes]
-        graph = {a: sorted(rng.sample([b for b in names if b != a], self.degree)) for a in names}
-        start = rng.choice(names)
-        parents, expanded = breadth_first(graph, start)
         wanted = rng.randint(self.min_distance, self.distance)
-        goals = [node for node in parents if len(_route(parents, node)) - 1 == wanted]
-        if not goals:
+        for _ in range(GRAPHS_TRIED):  # far goals are rare: keep the distance, so that all levels are dealt evenly
+            graph = {a: sorted(rng.sample([b for b in names if b != a], self.degree)) for a in names}
+            start = rng.choice(names)
+            parents, expanded = breadth_first(graph, start)
+            goals = [node for node in parents if len(_route(parents, node)) - 1 == wanted]
+            if goals:
+                break
+        else:
             return None
         goal = rng.choice(goals)
         found = " ".join(_route(parents, goal))

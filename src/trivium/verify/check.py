@@ -48,8 +48,8 @@ def check_line(response: str, reference: Any) -> Verdict:
 
 
 def check_number(response: str, reference: Any, *, tolerance: float = 1e-6) -> Verdict:
-    """The number answered is the reference.  Unless both are whole, within `tolerance` of it: relative to the reference,
-    absolute where that is below 1.
+    """The number answered is the reference; unless both are whole, to a `tolerance` relative to the reference (absolute
+    where that is below 1).
     """
     wanted = reference_number(reference)
     got = number_value(response)
