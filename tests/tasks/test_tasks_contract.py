@@ -150,6 +150,7 @@ def _blames_model(self: Sums, problem: Problem, response: str) -> Verdict:
         (_with(verify=_pays_near), "is judged correct for"),
         (_with(verify=_blames_model), "expected error"),
         (_with(max_tokens=0), "max_tokens=0"),
+        (_with(max_tokens=4), "cuts it off"),
         (_with(summary=" "), "no summary"),
         (_with(problems=lambda self, split, n, seed=0: []), "deals no problems"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,7 +12,13 @@ from hypothesis import strategies as st
 from trivium.errors import UnknownName
 from trivium.verify import PARSERS, VERIFIERS, verifier
 
-IN_PROCESS = sorted(set(VERIFIERS) - {"maths"})
+IN_PROCESS = sorted(set(VERIFIERS) - {"maths", "program", "sql"})
+TESTS = {"name": "f", "tests": [[[2], 4], [[3], 9]]}
+ROWS = {
+    "databases": ["create table t (a int); insert into t values (1), (2);"],
+    "query": "select a from t",
+    "ordered": False,
+}
 
 
 @pytest.mark.parametrize(
@@ -40,6 +47,10 @@ IN_PROCESS = sorted(set(VERIFIERS) - {"maths"})
         ("similarity", "the quick brown fox", "The quick brown fox", "correct"),
         ("similarity", "the slow brown fox", "the quick brown fox", "wrong"),
         ("similarity", " ", "a", "unparseable"),
+        ("program", "def f(x):\n    return x * x", TESTS, "correct"),
+        ("program", "def f(x):\n    return x + x", json.dumps(TESTS), "wrong"),
+        ("sql", "select a from t order by a desc", json.dumps(ROWS), "correct"),
+        ("sql", "select max(a) from t", ROWS, "wrong"),
     ],
 )
 def test_judgements(name: str, response: str, reference: Any, status: str) -> None:

@@ -133,11 +133,18 @@ def _check_right(task: Task, problems: list[Problem]) -> Iterator[str]:
         judged = task.verify(problem, problem.gold)
         if not judged.correct:
             yield f"the gold response of {problem.key!r} is judged {judged.status} ({judged.detail}); expected correct"
+        if problem.solution is not None and (needed := _tokens(problem.solution)) > task.max_tokens:
+            yield f"the solution of {problem.key!r} takes {needed} tokens, max_tokens={task.max_tokens} cuts it off"
         if problem.solution is not None and not (worked := task.verify(problem, problem.solution)).correct:
             yield f"the solution of {problem.key!r} is judged {worked.status} ({worked.detail}); expected correct"
         saved = replace(problem, reference=json.loads(json.dumps(problem.reference, default=str)))
         if not task.verify(saved, problem.gold).correct:
             yield f"the gold of {problem.key!r} is no longer correct once its reference went through JSON"
+
+
+def _tokens(text: str) -> int:
+    """What a common tokenizer makes of `text`, roughly: a digit, a word of up to six letters, a sign, a line break."""
+    return len(re.findall(r"[0-9]|[^\W\d]{1,6}|[^\w\s]|\n", text))
 
 
 def _check_wrong(task: Task, problems: list[Problem]) -> Iterator[str]:

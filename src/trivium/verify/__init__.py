@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,23 @@ def _maths(response: str, reference: Any) -> Verdict:
     return check_maths(response, reference)
 
 
+def _program(response: str, reference: Any) -> Verdict:
+    from trivium.verify.program import check_program
+
+    return check_program(response, _structure(reference))
+
+
+def _sql(response: str, reference: Any) -> Verdict:
+    from trivium.verify.sql import check_sql
+
+    return check_sql(response, _structure(reference))
+
+
+def _structure(reference: Any) -> Any:
+    """A reference that a flat file (CSV) had to write as JSON text."""
+    return json.loads(reference) if isinstance(reference, str) else reference
+
+
 VERIFIERS: Mapping[str, Verifier] = {
     "exact": Verifier("text", check_exact, "the whole response, white space aside"),
     "line": Verifier("line", check_line, "the marked answer or last line, letter case aside"),
@@ -36,6 +54,8 @@ VERIFIERS: Mapping[str, Verifier] = {
     "maths": Verifier("maths", _maths, "mathematical equality of LaTeX or plain expressions (math-verify)"),
     "choice": Verifier("choice", check_choice, "an option letter, A to J"),
     "json": Verifier("json", check_json, "a JSON value, key order aside"),
+    "program": Verifier("program", _program, 'a function passes {"name": ..., "tests": [[args, result], ...]}'),
+    "sql": Verifier("sql", _sql, 'same rows as {"databases": [script], "query": gold, "ordered": false}'),
     "similarity": Verifier("text", check_similarity, "words in common order; correct from 0.9 on"),
 }
 
