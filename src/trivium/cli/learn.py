@@ -14,10 +14,11 @@ from typing import Any
 
 import typer
 
-from trivium.cli.output import print_columns, print_json, printable
+from trivium.cli.output import print_columns, print_json, print_paragraph, printable
 from trivium.cli.runs import find_run
 from trivium.errors import RunError, UserError
 from trivium.store import Run
+from trivium.store.loggers import check_logger, open_logger
 from trivium.teach import LearnSettings
 
 PLAIN = (bool, int, float, str, Path)
@@ -31,9 +32,14 @@ def command(
     Without options it teaches the embedded model chained arithmetic, in about six minutes on two cores.
     """
     changed = {key: value for key, value in given.items() if value is not None}
+    for kind in log or []:
+        check_logger(kind)
     run, settings = _continue(resume, name, runs, changed) if resume else _begin(name, runs, changed)
     try:
         result = _watch(run, settings, log or [], sys.stderr if as_json else sys.stdout)
+    except UserError:
+        run.discard_if_empty()
+        raise
     finally:
         run.close()
     if isinstance(result, int):
@@ -65,6 +71,8 @@ def _continue(resume: str, name: str | None, runs: Path, changed: Mapping[str, A
     if run.result:
         raise UserError(f"{run.path} is finished; look at it with: trivium show {run.path}")
     known = {field.name for field in fields(LearnSettings)}
+    latest = run.latest_checkpoint()
+    run.truncate_after(latest[0] if latest else 0)
     # JSON has no tuples, and a setting must be what it was.
     kept = {k: tuple(v) if isinstance(v, list) else v for k, v in run.settings.items() if k in known}
     return run, LearnSettings(**kept)
@@ -73,7 +81,6 @@ def _continue(resume: str, name: str | None, runs: Path, changed: Mapping[str, A
 def _watch(run: Run, settings: LearnSettings, log: list[str], stream: typing.TextIO) -> dict[str, Any] | int:
     """Learn under a display and the loggers asked for; the result, or an exit code when stopped."""
     from trivium.cli.live import open_display
-    from trivium.store.loggers import open_logger
     from trivium.teach import learn
 
     title = f"{settings.policy} learns {settings.task} by {settings.objective}"
@@ -82,6 +89,8 @@ def _watch(run: Run, settings: LearnSettings, log: list[str], stream: typing.Tex
         for logger in loggers:
             stack.callback(logger.close)
         display = stack.enter_context(open_display(title, stream))
+        for event in run.rows():  # none unless the run is resumed
+            display.state.take(event)
 
         def listen(event: Mapping[str, Any]) -> None:
             display.event(event)
@@ -108,7 +117,7 @@ def _print_result(result: Mapping[str, Any]) -> None:
     finding = judge(result)
     print(f"\n{finding.headline}")
     for sentence in finding.sentences:
-        print(f"  {sentence}")
+        print_paragraph(sentence, indent=2)
     print()
     print_columns([("model", str(result["model"])), ("report", str(result["report"]))])
     print("\nGo on with")

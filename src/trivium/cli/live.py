@@ -17,7 +17,6 @@ from trivium.cli.output import duration, printable
 from trivium.cli.plain import PlainDisplay
 from trivium.cli.progress import STAGES, State, rates, time_shares
 
-CHART_HEIGHT = 6
 STATUS = {"correct": "green", "wrong": "red", "unparseable": "yellow", "error": "magenta"}
 SIGNS = {"correct": "✓", "wrong": "✗", "unparseable": "?", "error": "!"}
 
@@ -66,7 +65,12 @@ class LiveDisplay:
         if state.evaluations:
             parts += [Text(), _evaluations(state, width)]
         if state.rl:
-            parts += [Text(), *_curve(state, width), Text(), _numbers(state, width)]
+            parts += [
+                Text(),
+                *_curve(state, width, 6 if self._console.height >= 32 else 3),
+                Text(),
+                _numbers(state, width),
+            ]
         elif state.warmup:
             losses = [row["loss"] for row in state.warmup if row["loss"] is not None]
             if losses:
@@ -130,10 +134,10 @@ def _interval_bar(event: Mapping[str, Any], width: int, colour: str) -> Text:
     return text
 
 
-def _curve(state: State, width: int) -> list[Text]:
+def _curve(state: State, width: int, height: int) -> list[Text]:
     accuracy = [row["accuracy"] for row in state.rl if row["accuracy"] is not None]
-    lines = braille(accuracy, width - 8, CHART_HEIGHT, 0.0, 1.0, int(state.rl[-1]["steps"]))
-    labels = {0: "100%", CHART_HEIGHT // 2: "50%", CHART_HEIGHT - 1: "0%"}
+    lines = braille(accuracy, width - 8, height, 0.0, 1.0, int(state.rl[-1]["steps"]))
+    labels = {0: "100%", height // 2: "50%", height - 1: "0%"}
     drawn = [
         Text(f"{labels.get(i, ''):>5} │ ", style="dim", no_wrap=True).append(line, style="not dim cyan")
         for i, line in enumerate(lines)

@@ -72,7 +72,7 @@ def find(spec: str) -> tuple[str, Registry[Any], str]:
 
 
 def _summary(known: Registry[Any], name: str) -> str:
-    """The first line of the docstring, read from the source: importing an objective would load torch to print a line."""
+    """First line of the docstring, read from the source: importing an objective loads torch, for one line of text."""
     module, attribute = known.where[name].split(":")
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):

@@ -34,6 +34,12 @@ def print_columns(rows: Iterable[tuple[str, str]], indent: int = 0) -> None:
             print(" " * len(start) + line)
 
 
+def print_paragraph(text: str, indent: int = 0) -> None:
+    """Text wrapped to the width of the terminal."""
+    columns = max(40, shutil.get_terminal_size((80, 24)).columns)
+    print(textwrap.fill(printable(text), columns, initial_indent=" " * indent, subsequent_indent=" " * indent))
+
+
 def printable(text: str) -> str:
     """Text that cannot command a terminal: controls of it or of text direction become a visible dot."""
     return _CONTROL.sub("\N{MIDDLE DOT}", text)

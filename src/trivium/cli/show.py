@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from trivium.cli.names import find
-from trivium.cli.output import print_columns, print_json, printable, settings_text
+from trivium.cli.output import print_columns, print_json, print_paragraph, printable, settings_text
 from trivium.cli.runs import find_run
 from trivium.errors import UserError
 from trivium.store import Run, query
@@ -67,7 +67,7 @@ def _show_run(run: Run, as_json: bool) -> None:
         finding = judge(result)
         print(f"\n{finding.headline}")
         for sentence in finding.sentences:
-            print(f"  {sentence}")
+            print_paragraph(sentence, indent=2)
     if numbers:
         print(f"\nStep {numbers.pop('step'):g} of {numbers.pop('steps'):g}")
         print_columns([(name, f"{value:.6g}") for name, value in numbers.items()], indent=2)

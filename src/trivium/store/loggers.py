@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,8 +19,8 @@ class Logger(Protocol):
     def close(self) -> None: ...
 
 
-def open_logger(kind: str, folder: Path, settings: Mapping[str, Any]) -> Logger:
-    """The logger called `kind` (`tensorboard` or `wandb`) for the run in `folder`.
+def check_logger(kind: str) -> None:
+    """Whether the logger called `kind` (`tensorboard` or `wandb`) can be opened, before a run begins.
 
     Raises:
         UnknownName: there is no such logger.
@@ -27,6 +28,15 @@ def open_logger(kind: str, folder: Path, settings: Mapping[str, Any]) -> Logger:
     """
     if kind not in LOGGERS:
         raise UnknownName("logger", kind, LOGGERS)
+    try:
+        importlib.import_module(kind)
+    except ImportError as error:
+        raise MissingPackage(f"--log {kind}", kind, f"pip install {kind}") from error
+
+
+def open_logger(kind: str, folder: Path, settings: Mapping[str, Any]) -> Logger:
+    """The logger called `kind` for the run in `folder`; raises what `check_logger` does."""
+    check_logger(kind)
     return LOGGERS[kind](folder, settings)
 
 
@@ -47,12 +57,10 @@ class TensorBoard:
     """Event files under `<run>/tensorboard`; look at them with: tensorboard --logdir runs"""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        try:
-            from tensorboard.compat.proto.event_pb2 import Event
-            from tensorboard.compat.proto.summary_pb2 import Summary
-            from tensorboard.summary.writer.event_file_writer import EventFileWriter
-        except ImportError as error:
-            raise MissingPackage("--log tensorboard", "tensorboard", "pip install tensorboard") from error
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
         self._event, self._summary = Event, Summary
         self._writer = EventFileWriter(str(folder / "tensorboard"))
 
@@ -71,10 +79,8 @@ class WeightsAndBiases:
     """One W&B run named after the folder, in the project `trivium`."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        try:
-            import wandb
-        except ImportError as error:
-            raise MissingPackage("--log wandb", "wandb", "pip install wandb") from error
+        import wandb
+
         self._run = wandb.init(
             project="trivium", name=folder.name, id=folder.name, dir=str(folder), config=dict(settings), resume="allow"
         )

@@ -193,6 +193,12 @@ class Run:
             with disk(path):
                 compact(path)
 
+    def discard_if_empty(self) -> None:
+        """Remove the folder of a run that has recorded nothing, such as one whose settings were refused."""
+        if not self._history() and not self._checkpoints():
+            self.close()
+            shutil.rmtree(self.path, ignore_errors=True)
+
     def close(self) -> None:
         """Release the files and the lock."""
         self._release_files()
