@@ -143,7 +143,8 @@ def _preflight(task: str | None, policy: str | None, objective: str | None) -> I
     """What the run itself finds when it samples a few answers."""
     from trivium.teach import LearnSettings, preflight
 
-    given = {"task": task, "policy": policy, "objective": objective}
-    report = preflight(LearnSettings(**{key: value for key, value in given.items() if value is not None}))
+    options = {"task": task, "policy": policy, "objective": objective}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    report = preflight(LearnSettings(**given))
     for check in report["checks"]:
         yield Check(**check)

@@ -74,7 +74,7 @@ def _continue(resume: str, name: str | None, runs: Path, changed: Mapping[str, A
     latest = run.latest_checkpoint()
     run.truncate_after(latest[0] if latest else 0)
     # JSON has no tuples, and a setting must be what it was.
-    kept = {k: tuple(v) if isinstance(v, list) else v for k, v in run.settings.items() if k in known}
+    kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in run.settings.items() if k in known}
     return run, LearnSettings(**kept)
 
 

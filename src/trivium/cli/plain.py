@@ -33,7 +33,7 @@ class PlainDisplay:
     def _describe(self, event: Mapping[str, Any]) -> str | None:
         phase = event["phase"]
         if phase in ("stage", "note"):
-            return printable(event["message"])
+            return str(event["message"])
         if phase == "eval" and event["done"] == event["total"]:
             name = STAGES.get(event["stage"], f"Held-out at step {event['step']}")
             return f"  {name}: {interval(event)} of {event['n']}"
@@ -48,7 +48,7 @@ class PlainDisplay:
                 f"length {_number(event['length'])}{self._left()}"
             )
         if phase == "sample":
-            answer = " | ".join(printable(event["response"]).splitlines())
+            answer = " | ".join(event["response"].splitlines())
             return f"  step {event['step']} sample ({event['status']}): {answer[:160]}"
         return None
 
@@ -57,7 +57,7 @@ class PlainDisplay:
 
     def _line(self, text: str) -> None:
         elapsed = duration(time.monotonic() - self.state.started)
-        print(f"[{elapsed}] {text}", file=self._stream, flush=True)
+        print(f"[{elapsed}] {printable(text)}", file=self._stream, flush=True)
 
 
 def _worth(step: int, steps: int) -> bool:
