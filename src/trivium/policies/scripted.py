@@ -68,9 +68,9 @@ class Scripted:
     def capabilities(self) -> frozenset[str]:
         return frozenset({"logprobs", "ids", "seed", "prefix", "score"})
 
-    def prompt_tokens(self, request: Request) -> int:
-        """How many tokens the messages and the prefix of `request` are."""
-        return len(render(request.messages).encode()) + sum(len(s.ids) for s in request.prefix)
+    def encode(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        """The prompt's token ids, up to where the assistant begins to speak."""
+        return tuple(render(messages).encode())
 
     async def sample(self, request: Request) -> list[Completion]:
         sampling = request.sampling

@@ -57,7 +57,7 @@ async def run(
     if concurrency is not None and concurrency < 1:
         raise UserError(f"concurrency={concurrency}: expected 1 or more, or none for all at a time")
     sampling = sampling or (Sampling(max_tokens=task.max_tokens) if task else Sampling())
-    judge = None if task is None else _Judge(task, verify_timeout)
+    judge = None if task is None else Judge(task, verify_timeout)
     traces: list[Trace | None] = [None] * len(problems)
     refusals: list[UserError] = []
     queue = iter(enumerate(problems))
@@ -90,7 +90,7 @@ def solve(method: Method, problems: Sequence[Problem], policy: Policy, **options
 
 
 @dataclass(frozen=True, slots=True)
-class _Judge:
+class Judge:
     """Asks a task's verifier in a thread that can be given up: a verifier that raises or hangs is `Verdict.error`.
 
     One question at a time, because a verifier need not be safe to call from two threads.
@@ -130,7 +130,7 @@ async def _attempt(
     method: Method,
     problem: Problem,
     policy: Policy,
-    judge: _Judge | None,
+    judge: Judge | None,
     budget: Budget | None,
     seed: int,
     sampling: Sampling,
@@ -141,8 +141,11 @@ async def _attempt(
     lm = LM(problem.question, policy, trace, meter, seed=seed, sampling=sampling, oracle=oracle)
     clock = asyncio.timeout(None if meter.seconds_left is None else meter.seconds_left + GRACE)
     try:
-        async with clock:
-            answer = await method(problem.question, lm)
+        try:
+            async with clock:
+                answer = await method(problem.question, lm)
+        finally:
+            await lm.close()
         if not isinstance(answer, Answer):
             raise TypeError(f"the method returned {type(answer).__name__}; expected an Answer")
         _conclude(trace, answer)

@@ -21,6 +21,7 @@ from trivium.types import (
     Completion,
     Finish,
     Message,
+    Node,
     Policy,
     Question,
     Request,
@@ -34,6 +35,8 @@ from trivium.verify.parse import parse_answer
 A = TypeVar("A")
 B = TypeVar("B")
 Oracle = Callable[[str], Awaitable[Verdict]]
+CLOSE_TIMEOUT = 1.0
+"""Seconds that a cancelled task may take to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +98,9 @@ class LM:
         self._seed = seed
         self._prompts: dict[tuple[Message, ...], int] = {}
         self._messages: dict[int, tuple[Message, ...]] = {}
-        self._finish: dict[int, Finish] = {}
+        self._unfinished: dict[int, Finish] = {}
         self._lengths: dict[tuple[Message, ...], int] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._root = _Scope(self, ())
         _SCOPE.set(self._root)
 
@@ -176,13 +180,25 @@ class LM:
         self._meter.oracle()
         return await self._oracle(response)
 
+    async def close(self) -> None:
+        """End the attempt: tasks that the method left behind are cancelled, so that nothing is spent unseen."""
+        self._meter.closed = True
+        left_behind = [task for task in self._tasks if not task.done()]
+        for task in left_behind:
+            task.cancel()
+        if left_behind:
+            await asyncio.wait(left_behind, timeout=CLOSE_TIMEOUT)
+
     def finish_of(self, node: int | None) -> Finish:
         """Why the sample at a node of the trace ended."""
-        return self._finish.get(-1 if node is None else node, "stop")
+        return self._unfinished.get(-1 if node is None else node, "stop")
 
     async def _draw(
         self, path: tuple[int, ...], source: Question | Chain, n: int | None, sampling: Sampling
     ) -> list[Chain]:
+        task = asyncio.current_task()
+        if task is not None and task is not self._root.task:
+            self._tasks.add(task)
         messages, parent, prefix = self._context(source)
         said = "" if isinstance(source, Question) else source.response
         prompt = self._prompt_tokens(messages, prefix) if self._meter.budget.total_tokens is not None else 0
@@ -199,7 +215,7 @@ class LM:
             if completions is None:
                 break
             parent = self._prompt_node(messages, completions[0].prompt) if parent is None else parent
-            chains += [self._keep(parent, c, said, clipped) for c in completions]
+            chains += self._keep(parent, completions, said, clipped)
             wave += 1
             if n is None and not any(c.usage.sampled_tokens for c in completions):
                 break  # a policy that samples nothing never spends the budget
@@ -238,12 +254,18 @@ class LM:
                 raise
             raise BudgetExhausted(f"the {self._meter.budget.seconds:g} s of the budget are over") from None
 
-    def _keep(self, parent: int, completion: Completion, said: str, clipped: bool) -> Chain:
-        segment = completion.segment
-        finish: Finish = "budget" if clipped and completion.finish == "length" else completion.finish
-        node = self._trace.add(parent, segment)
-        self._finish[node] = finish
-        return Chain(node, segment.text, said + segment.text, finish, segment.logprobs)
+    def _keep(self, parent: int, completions: list[Completion], said: str, clipped: bool) -> list[Chain]:
+        """Hang samples below a node.  Written into the list of nodes at once, because this is the driver's hot path."""
+        nodes, chains = self._trace.nodes, []
+        for node, completion in enumerate(completions, start=len(nodes)):
+            segment, finish = completion.segment, completion.finish
+            if clipped and finish == "length":
+                finish = "budget"
+            if finish != "stop":
+                self._unfinished[node] = finish
+            nodes.append(Node(parent, segment))
+            chains.append(Chain(node, segment.text, said + segment.text, finish, segment.logprobs))
+        return chains
 
     def _prompt_node(self, messages: tuple[Message, ...], prompt: Segment) -> int:
         """The node of a prompt.  The first is the root; another hangs below it and begins a context of its own."""

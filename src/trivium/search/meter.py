@@ -44,6 +44,7 @@ class Meter:
         self._under_way = 0
         self._waiting: list[asyncio.Future[None]] = []
         self._start = time.perf_counter()
+        self.closed = False
 
     @property
     def used(self) -> Usage:
@@ -71,7 +72,8 @@ class Meter:
     async def reserve(self, prompt: int, n: int | None, max_tokens: int) -> Grant | None:
         """Leave for `n` samples (`None`: as many as fit), for fewer or shorter ones, or `None` when nothing fits."""
         while True:
-            if self._calls >= self._calls_limit or (self.budget.seconds is not None and (self.seconds_left or 0) <= 0):
+            late = self.budget.seconds is not None and (self.seconds_left or 0) <= 0
+            if self.closed or late or self._calls >= self._calls_limit:
                 return None
             room = min(
                 self._sampled_limit - self._sampled - self._reserved_sampled,
