@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
 
 import typer
 
@@ -18,6 +18,6 @@ def command(model: str = typer.Argument(..., help="One of: " + ", ".join(MODELS)
         raise UnknownName("model", model, MODELS)
     from trivium.policies.smollm2 import fetch
 
-    folder = Path(fetch())
+    folder = fetch(lambda message: print(message, file=sys.stderr, flush=True))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"{model}: {bytes_text(size)} in {folder}")

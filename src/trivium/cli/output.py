@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
-from trivium.store.files import finite
-
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
 def print_json(value: Any) -> None:
     """One line of JSON on standard output."""
+    from trivium.store.files import finite
+
     print(json.dumps(finite(value), ensure_ascii=False, allow_nan=False))
 
 
