@@ -91,7 +91,7 @@ def ppo(x: Tensor, a: float, low: float, high: float) -> Tensor:
     return x * a if x.item() * a <= bounded * a else torch.tensor(bounded * a, dtype=torch.float64)
 
 
-def paper_grpo(d: Rollouts, logp: Tensor, beta: float = 0.04) -> Tensor:
+def paper_grpo(d: Rollouts, logp: Tensor, beta: float = 0.04, squared: bool = False) -> Tensor:
     questions = []
     for members in d.groups:
         a, rows = zscores(d, members), []
@@ -100,7 +100,8 @@ def paper_grpo(d: Rollouts, logp: Tensor, beta: float = 0.04) -> Tensor:
             for t in range(d.length[i]):
                 rho = torch.exp(logp[i, t] - d.old[i, t])
                 back = torch.exp(d.ref[i, t] - logp[i, t])
-                tokens.append(-ppo(rho, a[i], 0.2, 0.2) + beta * (back - torch.log(back) - 1))
+                kl = torch.log(back) ** 2 / 2 if squared else back - torch.log(back) - 1
+                tokens.append(-ppo(rho, a[i], 0.2, 0.2) + beta * kl)
             rows.append(sum(tokens) / d.length[i])
         questions.append(sum(rows) / len(members))
     return sum(questions) / len(d.groups)
@@ -189,6 +190,7 @@ def paper_cispo(d: Rollouts, logp: Tensor, cap: float = 1.3) -> Tensor:
 
 PAPERS = {
     "grpo:beta=0.04": paper_grpo,
+    "grpo:beta=0.04,kl=k2": partial(paper_grpo, squared=True),
     "dr-grpo:max_tokens=64": paper_dr_grpo,
     "dapo": paper_dapo,
     "rloo:beta=0.05": paper_rloo,
@@ -316,17 +318,42 @@ def test_negative_advantages_have_no_silent_dual_clip():
 
 
 def test_metrics_count_what_was_clipped():
-    old = torch.zeros(1, 5, dtype=torch.float64)
-    logp = torch.tensor([[1.5, 1.1, 0.5, 1.5, 0.5]], dtype=torch.float64).log()
-    advantage = torch.tensor([[1.0, 1.0, 1.0, -1.0, -1.0]], dtype=torch.float64)
-    mask = torch.ones(1, 5, dtype=torch.bool)
-    seen = grpo()(TokenBatch(logp, mask, old, logp, advantage, entropy=torch.full((1, 5), 0.5))).metrics
-    assert seen["clip_high"] == (1.0, 5.0)
-    assert seen["clip_low"] == (1.0, 5.0)
-    assert seen["ratio"] == (pytest.approx(5.1), 5.0)
-    assert seen["kl_ref"] == (0.0, 5.0)
-    assert seen["entropy"] == (2.5, 5.0)
-    assert seen["kl_old"][0] == pytest.approx(sum(r - 1 - math.log(r) for r in (1.5, 1.1, 0.5, 1.5, 0.5)), rel=1e-5)
+    ratios, signs = (1.5, 1.6, 1.1, 0.5, 1.5, 0.5, 0.6, 0.4), (1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0)
+    logp = torch.tensor([ratios], dtype=torch.float64).log()
+    advantage = torch.tensor([signs], dtype=torch.float64)
+    mask = torch.ones(1, 8, dtype=torch.bool)
+    entropy = torch.full((1, 8), 0.5)
+    seen = grpo()(TokenBatch(logp, mask, torch.zeros_like(logp), logp, advantage, entropy=entropy)).metrics
+    assert seen["clip_high"] == (2.0, 8.0)  # above the range with A > 0
+    assert seen["clip_low"] == (3.0, 8.0)  # below it with A < 0
+    assert seen["ratio"] == (pytest.approx(sum(ratios)), 8.0)
+    assert seen["kl_ref"] == (0.0, 8.0)
+    assert seen["entropy"] == (4.0, 8.0)
+    assert seen["kl_old"][0] == pytest.approx(sum(x - 1 - math.log(x) for x in ratios), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spec", "needs_old", "needs_ref"),
+    [
+        ("grpo", True, False),
+        ("grpo:beta=0.04", True, True),
+        ("rloo", False, False),
+        ("rloo:beta=0.05", True, True),
+        ("reinforce++:beta=0.01", True, True),
+        ("cispo", True, False),
+    ],
+)
+def test_an_objective_says_which_log_probs_it_needs(spec: str, needs_old: bool, needs_ref: bool):
+    objective = OBJECTIVES.build(spec)
+    assert (objective.needs_old, objective.needs_ref) == (needs_old, needs_ref)
+
+
+@pytest.mark.parametrize("name", ["grpo", "dr-grpo", "rloo", "dapo"])
+def test_a_row_without_tokens_is_not_a_sequence(name: str):
+    mask = torch.tensor([[True, True], [False, False], [True, False]])
+    objective = OBJECTIVES.build(name)
+    batch = TokenBatch(torch.zeros(3, 2), mask, advantage=torch.ones(3), truncated=torch.zeros(3, dtype=torch.bool))
+    assert objective(batch).count == objective.count(mask, batch.truncated) == (3.0 if name == "dapo" else 2.0)
 
 
 def test_a_missing_input_is_named():
@@ -404,6 +431,20 @@ def test_group_advantages_sum_to_zero_and_are_silent_without_spread(data):
             members = step.group == g
             assert float(advantage[members].sum()) == pytest.approx(0.0, abs=1e-9)
             assert bool(advantage[members].any()) == (len(step.reward[members].unique()) > 1)
+
+
+def test_equal_rewards_whiten_to_zero_and_not_to_rounding_noise():
+    n, width = 7, 33
+    step = StepBatch(
+        reward=torch.full((n,), 0.1),
+        group=torch.arange(n),
+        mask=torch.ones(n, width, dtype=torch.bool),
+        truncated=torch.zeros(n, dtype=torch.bool),
+    )
+    naive = step.reward[:, None].expand(n, width)
+    assert ((naive - naive.mean()) / (naive.std(correction=0) + 1e-8)).any()  # why it is measured from the minimum
+    assert not reinforce_pp().advantages(step).any()
+    assert not grpo().advantages(step).any()
 
 
 def test_whitened_tokens_have_mean_zero_and_deviation_one():
