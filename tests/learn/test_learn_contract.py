@@ -13,6 +13,7 @@ from trivium.learn import OBJECTIVES
 from trivium.learn.contract import check_objective
 from trivium.learn.policy_gradient import cispo, grpo
 from trivium.learn.preference import dpo
+from trivium.learn.surrogate import Surrogate
 from trivium.learn.types import Loss, StepBatch
 
 SPECS = [
@@ -60,6 +61,14 @@ def off_by_a_position(logp: Tensor, old: Tensor, mask: Tensor) -> Tensor:
     return (logp - old).exp().roll(1, dims=-1).detach() * (logp - logp.detach()).exp()
 
 
+def lets_padding_through(logp: Tensor, old: Tensor, mask: Tensor) -> Tensor:
+    return (logp - old).exp() + (~mask) * torch.nan
+
+
+def no_surrogate(logp: Tensor, ratio: Tensor, advantage: Tensor) -> Surrogate:
+    return Surrogate(logp * 0, ratio > 9, ratio > 9)
+
+
 BROKEN = {
     "divides by the padded width": (replace(grpo(), aggregate=padded_width_mean), "padding"),
     "averages micro-batch averages": (replace(grpo(), aggregate=mean_of_means), "cutting the rows"),
@@ -67,7 +76,9 @@ BROKEN = {
     "makes advantage out of rounding": (replace(grpo(), advantage=rounding_phantoms), "equal rewards"),
     "wrong gradient": (replace(grpo(), ratio=off_by_a_position), "finite differences"),
     "keeps pushing without advantage": (replace(grpo(), beta=0.1, kl=lambda logp, ref: logp), "zero advantage leaves"),
-    "learns nothing": (replace(cispo(), ratio=torch.zeros_like, surrogate=grpo(clip=0).surrogate), "raised"),
+    "reads padding": (replace(grpo(), ratio=lets_padding_through, aggregate=sees_padding), "padding that holds NaN"),
+    "learns nothing": (replace(cispo(), surrogate=no_surrogate), "zero on a batch with signal"),
+    "is of the wrong shape": (replace(grpo(), advantage=lambda step: step.reward.mean()), "expected Float[B]"),
     "hidden reference": (replace(dpo(), needs_ref=False), "reference log-probs"),
 }
 

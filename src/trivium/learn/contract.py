@@ -141,13 +141,13 @@ def _total(objective: Objective[Any], batch: Any, blocks: list[list[int]] | None
         for key, (value, n) in loss.metrics.items():
             before = metrics.get(key, (0.0, 0.0))
             metrics[key] = (before[0] + value, before[1] + n)
-    if abs(ahead - count) > _EXACT:
+    if not abs(ahead - count) <= _EXACT:
         raise ValueError(f"count() promised {ahead} and the losses reported {count}")
     return _Total(total / count, count, {name: g / count for name, g in gradient.items()}, metrics)
 
 
 def _compare(what: str, a: _Total, b: _Total) -> Iterator[str]:
-    if abs(a.loss - b.loss) > _EXACT or abs(a.count - b.count) > _EXACT:
+    if not (abs(a.loss - b.loss) <= _EXACT and abs(a.count - b.count) <= _EXACT):  # so that NaN is a change too
         yield f"{what} changes the loss from {a.loss} (count {a.count}) to {b.loss} (count {b.count})"
     for name, left in a.gradient.items():
         right = b.gradient[name]
@@ -156,7 +156,7 @@ def _compare(what: str, a: _Total, b: _Total) -> Iterator[str]:
         if not torch.allclose(left, right, atol=_EXACT, rtol=_EXACT):
             yield f"{what} changes the gradient of {name} by up to {(left - right).abs().max():.2e}"
     for key, pair in a.metrics.items():
-        if any(abs(x - y) > 1e-4 * (1 + abs(x)) for x, y in zip(pair, b.metrics[key], strict=True)):
+        if not all(abs(x - y) <= 1e-4 * (1 + abs(x)) for x, y in zip(pair, b.metrics[key], strict=True)):
             yield f"{what} changes the metric {key} from {pair} to {b.metrics[key]}"
 
 
