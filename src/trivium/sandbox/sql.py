@@ -35,7 +35,7 @@ def run_query(script: str, query: str, *, seconds: float = 2.0) -> Outcome:
     Raises `ValueError` if the script itself fails.
     """
     with _lock:
-        answer = _worker().ask({"script": script, "query": query, "seconds": seconds})
+        answer = _worker().ask({"script": script, "query": query, "seconds": seconds, "memory_mb": MEMORY_MB})
     if isinstance(answer, Outcome):
         return answer
     if answer["status"] == "broken":
@@ -50,7 +50,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-I", str(_WORKER), str(MEMORY_MB)],
+            [sys.executable, "-I", str(_WORKER)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0, start_new_session=True,
         )  # fmt: skip
         self.fresh = True

@@ -30,11 +30,13 @@ def database(script: str) -> duckdb.DuckDBPyConnection:
     return made
 
 
-def answer(script: str, query: str, seconds: float) -> dict[str, Any]:
+def answer(script: str, query: str, seconds: float, memory_mb: int) -> dict[str, Any]:
+    allow_memory(None)
     try:
         connection = database(script)
     except duckdb.Error as error:
         return {"status": "broken", "message": str(error)}
+    allow_memory(memory_mb)
     cursor = connection.cursor()
     timer = threading.Timer(seconds, cursor.interrupt)
     timer.start()
@@ -72,11 +74,16 @@ def plain(cell: Any) -> Any:
     return str(cell)
 
 
+def allow_memory(extra_mb: int | None) -> None:
+    """Let this process's writable memory grow by `extra_mb` mebibytes from what it is now; `None` lifts the limit."""
+    soft = resource.RLIM_INFINITY
+    if extra_mb is not None:
+        with open("/proc/self/statm") as file:
+            soft = int(file.read().split()[5]) * resource.getpagesize() + (extra_mb << 20)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, resource.RLIM_INFINITY))
+
+
 def main() -> None:
-    with open("/proc/self/statm") as file:
-        mapped = int(file.read().split()[0]) * resource.getpagesize()
-    limit = mapped + (int(sys.argv[1]) << 20)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for line in sys.stdin:
         sys.stdout.write(json.dumps(answer(**json.loads(line))) + "\n")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from trivium.errors import UserError
-from trivium.tasks.base import Described, at_least, deal, guarded, new_problem, stable_hash
+from trivium.tasks.base import Described, at_least, deal, guarded, new_problem, split_of, stable_hash
 from trivium.types import Problem, Split, Verdict
 from trivium.verify.program import check_program
 
@@ -57,22 +57,22 @@ class Programs(Described):
         return 220
 
     def problems(self, split: Split, n: int, seed: int = 0) -> list[Problem]:
-        return deal(self.name, split, n, seed, self._draw)
+        return deal(self.name, split, n, seed, functools.partial(self._draw, split))
 
     @guarded
     def verify(self, problem: Problem, response: str) -> Verdict:
         return check_program(response, problem.reference)
 
-    def _draw(self, rng: random.Random) -> Problem | None:
+    def _draw(self, split: Split, rng: random.Random) -> Problem | None:
         start = {"list": "numbers", "string": "text"}.get(self.kind) or rng.choice(["numbers", "text"])
         pipeline = _pipeline(rng, start, self.level)
         if pipeline is None:
             return None
         behaviour = _behaviour(pipeline)
-        rivals = _rivals(pipeline, behaviour)
+        key = f"{start}:{stable_hash(behaviour):016x}"
+        rivals = _rivals(pipeline, behaviour) if split_of(key) == split else None
         if rivals is None:
             return None
-        key = f"{start}:{stable_hash(behaviour):016x}"
         cases = _cases(random.Random(stable_hash("cases", key)), start)
         shown = _telling(pipeline, rivals, cases, self.shown)
         hidden = _telling(pipeline, rivals, [case for case in cases if case not in shown], HIDDEN) if shown else None

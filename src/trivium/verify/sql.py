@@ -24,15 +24,15 @@ def check_sql(response: str, reference: Any) -> Verdict:
     """Run the response's query on each database and compare with the gold query.
 
     `reference` is `{"databases": [script, ...], "query": gold, "ordered": bool}`; a script is the SQL that builds the
-    database.  Parts: `executes`, the share of databases the query runs on, and `schema`, the Jaccard index of the tables
-    and columns it uses with those of the gold query, aliases resolved.
+    database.  Parts: `executes`, the share of databases the query runs on, and `schema`, the Jaccard index of the
+    tables and columns it uses with those of the gold query, aliases resolved.
 
     Raises `KeyError` or `ValueError` for a broken reference: one that does not build, or whose gold query fails.
     """
     scripts, gold, ordered = tuple(reference["databases"]), str(reference["query"]), bool(reference["ordered"])
     if not scripts:
         raise ValueError("the reference has no database")
-    wanted = [_gold_rows(script, gold) for script in scripts]
+    wanted = [trusted_rows(script, gold) for script in scripts]
     query = parse_answer("sql", response)
     if query is None:
         return Verdict.unparseable("no SQL query found", executes=0.0, schema=0.0)
@@ -63,9 +63,10 @@ def schema_overlap(query: str, gold: str, script: str) -> float:
     return len(used & needed) / len(used | needed) if used and needed else 0.0
 
 
-@functools.lru_cache(maxsize=4096)
-def _gold_rows(script: str, gold: str) -> Rows:
-    outcome = run_query(script, gold)
+@functools.lru_cache(maxsize=8192)
+def trusted_rows(script: str, query: str) -> Rows:
+    """The result of a query of ours, remembered; raises `ValueError` if it fails."""
+    outcome = run_query(script, query)
     if not outcome.ok:
         raise ValueError(f"the gold query fails: {outcome.reason}")
     rows: Rows = outcome.value
@@ -121,8 +122,8 @@ def _used(query: str, script: str) -> frozenset[tuple[str, str]]:
 
 @functools.lru_cache(maxsize=256)
 def _schema(script: str) -> Mapping[str, Mapping[str, str]]:
-    rows = run_query(script, "SELECT table_name, column_name, data_type FROM information_schema.columns").value
+    rows = trusted_rows(script, "SELECT table_name, column_name, data_type FROM information_schema.columns")
     schema: dict[str, dict[str, str]] = {}
-    for table, column, kind in rows or []:
+    for table, column, kind in rows:
         schema.setdefault(table.lower(), {})[column.lower()] = kind
     return schema
