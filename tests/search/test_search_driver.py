@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ import pytest
 from trivium.errors import UnknownName, UserError
 from trivium.policies import policy
 from trivium.search import METHODS, method
-from trivium.search.driver import Method, run, solve
+from trivium.search.driver import Judge, Method, run, solve
 from trivium.search.evaluate import evaluate
 from trivium.search.lm import LM, Chain
 from trivium.types import Answer, Message, Problem, Question, Sampling, Split, Trace, Usage, Verdict
@@ -171,6 +172,29 @@ def test_cancellation_stops_everything_and_listen_keeps_what_was_finished() -> N
     asyncio.run(interrupted())
     assert {t.question_id for t in kept} == {p.question.id for p in PROBLEMS[:10]}
     assert len(stopped) == 30
+
+
+def test_ctrl_c_keeps_what_was_finished() -> None:
+    kept: list[Trace] = []
+
+    def listen(trace: Trace) -> None:
+        kept.append(trace)
+        if len(kept) == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        solve(method("vote:n=2"), PROBLEMS, policy("scripted:delay=0.02"), task=Toy(), listen=listen)
+    assert 5 <= len(kept) < 40
+    assert all(t.verdict for t in kept)
+
+
+def test_one_judge_serves_several_event_loops() -> None:
+    judge = Judge(Toy())
+
+    async def both() -> list[Verdict]:
+        return await asyncio.gather(*(judge(p, f"Answer: {p.reference['value']}") for p in PROBLEMS[:4]))
+
+    assert [v.correct for _ in range(3) for v in asyncio.run(both())] == [True] * 12
 
 
 def test_a_listener_that_fails_ends_the_run() -> None:

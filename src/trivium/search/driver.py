@@ -89,7 +89,7 @@ def solve(method: Method, problems: Sequence[Problem], policy: Policy, **options
     return asyncio.run(run(method, problems, policy, **options))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Judge:
     """Asks a task's verifier in a thread that can be given up: a verifier that raises or hangs is `Verdict.error`.
 
@@ -97,12 +97,15 @@ class Judge:
     """
 
     task: Task
-    timeout: float
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    timeout: float = VERIFY_TIMEOUT
+    _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+    _loop: asyncio.AbstractEventLoop | None = field(init=False, default=None)
 
     async def __call__(self, problem: Problem, response: str) -> Verdict:
-        async with self.turn:
-            loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._turn = loop, asyncio.Lock()
+        async with self._turn:
             verdict: asyncio.Future[Verdict] = loop.create_future()
 
             def tell(result: Verdict) -> None:
