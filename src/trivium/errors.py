@@ -1,13 +1,13 @@
 """One family of errors.  Every message says what was wrong, what was expected and what to type.
 
-    TriviumError                 anything this library raises on purpose
-      UserError                  bad input; the command line prints the message and exits with 2
-        UnknownName              a name that is not registered, with the nearest ones
-        MissingPackage           an optional dependency, with the line that installs it
-        Unsupported              a setting that this policy or back end cannot honour, with those that can
-        DataError                a broken data file: file, row, field, reason
-      RunError                   a run cannot go on (nothing to learn, disk full); what was learnt is kept; exit code 1
-      BudgetExhausted            raised inside a method when its allowance is spent; the driver catches it
+TriviumError                 anything this library raises on purpose
+  UserError                  bad input; the command line prints the message and exits with 2
+    UnknownName              a name that is not registered, with the nearest ones
+    MissingPackage           an optional dependency, with the line that installs it
+    Unsupported              a setting that this policy or back end cannot honour, with those that can
+    DataError                a broken data file: file, row, field, reason
+  RunError                   a run cannot go on (nothing to learn, disk full); what was learnt is kept; exit code 1
+  BudgetExhausted            raised inside a method when its allowance is spent; the driver catches it
 """
 
 from __future__ import annotations

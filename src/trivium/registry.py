@@ -1,7 +1,7 @@
 """Names on the command line to objects: `vote:n=8`, `gym:countdown`, `tiny:1M`, `file:rows.csv,question=q`.
 
-A spec is `name[:item,item,...]`; an item is `key=value` or, first only, a bare value.  The factory's own signature is the
-schema: keys are checked against it, values are converted by its annotations, and a wrong one is answered with the
+A spec is `name[:item,item,...]`; an item is `key=value` or, first only, a bare value.  The factory's own signature is
+the schema: keys are checked against it, values are converted by its annotations, and a wrong one is answered with the
 nearest right one.
 """
 
@@ -101,7 +101,8 @@ def check_options(
         raise UserError(f"{what}: {both.pop()} is given twice")
     missing = [
         k for k, p in parameters.items()
-        if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and k not in given and k not in options
+        if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and k not in given and k not in
+        options
     ]  # fmt: skip
     if missing:
         raise UserError(f"{what} needs {missing[0]}; write it as {what.split()[-1]}:{missing[0]}=VALUE")
@@ -114,7 +115,11 @@ def _listed(parameters: Mapping[str, Any]) -> str:
 
 
 def _convert(what: str, key: str, text: str, hint: Any) -> Any:
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union else (hint,)
+    options = (
+        typing.get_args(hint)
+        if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+        else (hint,)
+    )
     if text == "none" and type(None) in options:
         return None
     if typing.get_origin(hint) is typing.Literal:

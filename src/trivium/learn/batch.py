@@ -29,14 +29,11 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """One response to imitate: `ids` are the labels, `mask` says which are trained (all if `None`), and `inputs` is
-    what the model reads in their place (the labels themselves if `None`), such as a noisy copy.
-    """
+    """One response to imitate: `ids` are the labels, `mask` says which of them are trained (all if `None`)."""
 
     prompt: tuple[int, ...]
     ids: tuple[int, ...]
     mask: tuple[bool, ...] | None = None
-    inputs: tuple[int, ...] | None = None
 
 
 Row = tuple[tuple[int, ...], Sequence[int], Sequence[int]]

@@ -11,7 +11,7 @@ step first, so the cut changes memory and speed, never the gradient (up to the o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -75,8 +75,8 @@ class Learner:
 
     `model` computes; where its type is not float32, `masters` are float32 copies that the optimiser updates and that
     are rounded back into `model` after every step, so what samples is what is trained.  `reference` is a frozen model
-    for objectives with `needs_ref`.  `temperature` is the one the rollouts were sampled at: the policy that acts is the
-    policy that learns.
+    for objectives with `needs_ref`.  `seed` decides input noise.  `temperature` is the one the rollouts were sampled
+    at: the policy that acts is the policy that learns.
     """
 
     model: Decoder
@@ -84,6 +84,7 @@ class Learner:
     max_tokens: int = 1536
     temperature: float = 1.0
     reference: Decoder | None = None
+    seed: int = 0
     step_count: int = 0
     names: list[str] = field(init=False)
     masters: list[Tensor] = field(init=False)
@@ -174,8 +175,12 @@ class Learner:
         advantage = objective.advantages(step)
         total = objective.count(step.mask, step.truncated)
         old = cast(Tensor, step.old_logp)
-        flat = advantage.abs().view(len(rollouts), -1).amax(1)
-        useful = range(len(rollouts)) if objective.beta else [i for i, a in enumerate(flat.tolist()) if a > 0]
+        trained = objective.trained(step.mask, step.truncated).any(1)
+        if not objective.beta:
+            trained &= advantage.abs().view(len(rollouts), -1).amax(1) > 0
+        useful = trained.nonzero().flatten().tolist()
+        if total == 0 or not useful:
+            return 0.0, 0, {}
 
         drift = [0.0, 0.0]
 
@@ -194,7 +199,7 @@ class Learner:
             )  # fmt: skip
 
         loss, tokens, metrics = self._accumulate(rows, useful, total, losses)
-        if drift[1] and not off_policy:
+        if drift[1] and not off_policy and self.temperature == 1:
             # How far the sampler's log-probs are from the trainer's for the same weights: only rounding, or a bug.
             metrics["mismatch"] = drift[0] / drift[1]
         return loss, tokens, metrics
@@ -202,7 +207,8 @@ class Learner:
     def _demonstrations(
         self, shown: Sequence[Demonstration], objective: Supervised
     ) -> tuple[float, int, dict[str, float]]:
-        rows: list[Row] = [(d.prompt, d.inputs or d.ids, d.ids) for d in shown]
+        inputs = self._noisy(shown, objective) if objective.noise else [d.ids for d in shown]
+        rows: list[Row] = [(d.prompt, read, d.ids) for d, read in zip(shown, inputs, strict=True)]
         masks = [d.mask or (True,) * len(d.ids) for d in shown]
         total = objective.count(pad(masks).bool())
 
@@ -212,6 +218,18 @@ class Learner:
 
         return self._accumulate(rows, range(len(rows)), total, losses)
 
+    def _noisy(self, shown: Sequence[Demonstration], objective: Supervised) -> list[tuple[int, ...]]:
+        """What the model reads in place of each demonstration: noise drawn from the step's number, so that it
+        resumes.
+        """
+        labels = pad([d.ids for d in shown]).long()
+        # The end-of-sequence token is never read, and untrained tokens are context that stays as it is.
+        kept = [[not t for t in (d.mask or (True,) * len(d.ids))] for d in shown]
+        protected = pad(kept, labels.shape[1]).bool()
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step_count)
+        read = objective.inputs(labels, protected, vocab_size=self.model.c.vocab, generator=generator).tolist()
+        return [tuple(row[: len(d.ids)]) for row, d in zip(read, shown, strict=True)]
+
     def _pairs(self, pairs: Sequence[Preference], objective: Objective[Any]) -> tuple[float, int, dict[str, float]]:
         rows: list[Row] = [
             row for p in pairs for row in ((p.context, p.chosen, p.chosen), (p.context, p.rejected, p.rejected))
@@ -220,15 +238,10 @@ class Learner:
         total = objective.count(pad([p.chosen_mask or (True,) * len(p.chosen) for p in pairs]).bool())
 
         def losses(piece: Rows, logp: Tensor, entropy: Tensor, mask: Tensor) -> Loss:
-            chosen, rejected = logp[0::2], logp[1::2]
-            theirs = (
-                (None, None)
-                if ref is None
-                else (ref[piece.index[0::2], : logp.shape[1]], ref[piece.index[1::2], : logp.shape[1]])
-            )
-            return cast(
-                Loss, objective(pair_batch([pairs[i // 2] for i in piece.index[0::2]], chosen, rejected, *theirs))
-            )
+            sides: list[Tensor | None] = [None, None]
+            if ref is not None:
+                sides = [ref[[2 * i + side for i in piece.index], : logp.shape[1]] for side in (0, 1)]
+            return objective(pair_batch([pairs[i] for i in piece.index], logp[0::2], logp[1::2], *sides))
 
         return self._accumulate(rows, range(len(pairs)), total, losses, unit=2)
 
@@ -315,22 +328,19 @@ class Learner:
 
 
 def fit(
-    learner: Learner,
-    stream: Iterable[Sequence[Example]],
-    objective: Objective[Any],
-    *,
-    updates: int = 1,
-    listen: Callable[[StepReport], None] = lambda report: None,
-) -> None:
-    """Take an optimiser step for every batch of the stream, `updates` of them on equal parts of a rollout batch.
+    learner: Learner, stream: Iterable[Sequence[Example]], objective: Objective[Any], *, updates: int = 1
+) -> Iterator[list[StepReport]]:
+    """Take an optimiser step for every batch of the stream, or `updates` of them on equal parts of a rollout batch.
 
-    The stream is pulled lazily, after the step before: a stream that samples with the learner's model is on-policy.
-    With `updates` > 1 the parts after the first are off-policy, so the log-probs of the policy before the first are
-    computed and ratios leave 1.
+    Yields the reports of each batch.  The stream is pulled lazily, after the step before: a stream that samples with
+    the learner's model is on-policy.  With `updates` > 1 the parts after the first are off-policy, so the log-probs of
+    the policy before the first are computed and ratios leave 1.  An empty batch is no step.
     """
     for examples in stream:
-        if updates == 1 or not examples or not isinstance(examples[0], Rollout):
-            listen(learner.step(examples, objective))
+        if not examples:
+            yield []
+        elif updates > 1 and isinstance(examples[0], Rollout):
+            parts = learner.minibatches(cast(Sequence[Rollout], examples), updates)
+            yield [learner.step(part, objective, off_policy=True) for part in parts]
         else:
-            for part in learner.minibatches(cast(Sequence[Rollout], examples), updates):
-                listen(learner.step(part, objective, off_policy=True))
+            yield [learner.step(examples, objective)]

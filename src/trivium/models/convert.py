@@ -136,7 +136,7 @@ def from_decoder(state: Mapping[str, Tensor], c: DecoderConfig) -> dict[str, Ten
     for ours, theirs, transposed in _names(c):
         tensor = state[ours].detach()
         sizes = {1: [tensor.shape[0]], 2: [c.mlp_width] * 2, 3: [q, kv, kv]}[len(theirs)]
-        for name, part in zip(theirs, tensor.split(sizes), strict=True):
+        for name, part in zip(theirs, torch.split(tensor, sizes), strict=True):
             made[name] = (part.t() if transposed else part).contiguous()
     return made
 

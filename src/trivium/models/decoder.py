@@ -106,7 +106,8 @@ class Block(nn.Module):
             h = act(gate) * up
         else:
             h = act(h)
-        return x + self.down(h)
+        out: Tensor = x + self.down(h)
+        return out
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

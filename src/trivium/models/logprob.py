@@ -49,7 +49,7 @@ def token_logprobs(hidden: Tensor, head: Tensor, ids: Tensor, temperature: float
     hidden [M, width], head [vocab, width], ids [M] to logp [M] float32 (differentiable in hidden and head) and entropy
     [M] float32 (nats; a metric, no gradient flows).
     """
-    logp, entropy = _TokenLogprobs.apply(hidden, head, ids, temperature)
+    logp, entropy = _TokenLogprobs.apply(hidden, head, ids, temperature)  # type: ignore[no-untyped-call]
     return logp, entropy
 
 
@@ -59,8 +59,8 @@ class _TokenLogprobs(torch.autograd.Function):
         logits = hidden @ head.t()
         logp = torch.empty(len(ids), dtype=torch.float32, device=hidden.device)
         lse, entropy = torch.empty_like(logp), torch.empty_like(logp)
-        for rows in torch.arange(len(ids), device=ids.device).split(CHUNK):
-            part = slice(int(rows[0]), int(rows[-1]) + 1)
+        for at in range(0, len(ids), CHUNK):
+            part = slice(at, at + CHUNK)
             z = logits[part].float().div_(temperature)
             lse[part] = torch.logsumexp(z, dim=-1)
             logp[part] = z.gather(1, ids[part, None]).squeeze(1) - lse[part]
@@ -72,14 +72,14 @@ class _TokenLogprobs(torch.autograd.Function):
         return logp, entropy
 
     @staticmethod
-    def backward(ctx: Any, d_logp: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, d_logp: Tensor, _: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         hidden, head, ids, lse = ctx.saved_tensors
         logits, temperature = ctx.logits, ctx.temperature
         if logits is None:
             raise RuntimeError("token_logprobs was differentiated twice; its logits are reused in place and gone")
         ctx.logits = None
-        for rows in torch.arange(len(ids), device=ids.device).split(CHUNK):
-            part = slice(int(rows[0]), int(rows[-1]) + 1)
+        for at in range(0, len(ids), CHUNK):
+            part = slice(at, at + CHUNK)
             g = logits[part].float().div_(temperature).sub_(lse[part, None]).exp_()
             g.scatter_add_(1, ids[part, None], torch.full_like(g[:, :1], -1.0))
             logits[part] = g.mul_(-d_logp[part, None] / temperature)

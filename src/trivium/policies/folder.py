@@ -76,21 +76,24 @@ def dtype_name(dtype: torch.dtype) -> str:
 def fastest_dtype() -> torch.dtype:
     """bf16 where its matrix products are at least 1.3 times as fast as float32 ones here, else float32.
 
-    The right answer differs by a factor of nine in either direction between common machines, so it is measured (a tenth
-    of a second), not assumed.
+    The right answer differs by a factor of ten between common machines, so it is measured (a third of a second), not
+    assumed.  The two take turns, so that a busy moment slows both.
     """
-    return max((torch.float32, 1.3), (torch.bfloat16, 1.0), key=lambda c: product_rate(c[0]) * c[1])[0]
-
-
-def product_rate(dtype: torch.dtype, rows: int = 128, width: int = 576, seconds: float = 0.05) -> float:
-    """Measured matrix-product rate in FLOP/s for [rows, width] @ [width, 4 * width], the best of several calls."""
-    a, w = torch.ones(rows, width, dtype=dtype), torch.ones(4 * width, width, dtype=dtype)
-    best, end = float("inf"), time.perf_counter() + seconds
+    best = dict.fromkeys((torch.float32, torch.bfloat16), float("inf"))
+    end = time.perf_counter() + 0.3
     while time.perf_counter() < end:
-        began = time.perf_counter()
-        torch.nn.functional.linear(a, w)
-        best = min(best, time.perf_counter() - began)
-    return 2 * rows * width * 4 * width / best
+        for dtype in best:
+            best[dtype] = min(best[dtype], product_seconds(dtype))
+    return torch.bfloat16 if best[torch.float32] > 1.3 * best[torch.bfloat16] else torch.float32
+
+
+def product_seconds(dtype: torch.dtype, rows: int = 128, width: int = 576) -> float:
+    """Seconds that one product [rows, width] @ [width, 4 * width] takes now."""
+    a, w = torch.ones(rows, width, dtype=dtype), torch.ones(4 * width, width, dtype=dtype)
+    torch.nn.functional.linear(a, w)
+    began = time.perf_counter()
+    torch.nn.functional.linear(a, w)
+    return time.perf_counter() - began
 
 
 def describe(policy: LocalPolicy) -> dict[str, Any]:

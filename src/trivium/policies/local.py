@@ -85,7 +85,7 @@ class LocalPolicy:
         return (*self.tokenizer.encode(text, add_special_tokens=False), self.tokenizer.eos_token_id)
 
     def decode(self, ids: Sequence[int]) -> str:
-        return self.tokenizer.decode(list(ids), skip_special_tokens=True)
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     async def sample(self, request: Request) -> list[Completion]:
         """`request.n` completions, in order, through the shared batch.

@@ -1,0 +1,1 @@
+"""From tasks and traces to what learning consumes."""

@@ -1,0 +1,55 @@
+"""An endless, deterministic supply of training problems."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from trivium.errors import UserError
+from trivium.types import Problem, Task
+
+
+@dataclass(eq=False)
+class Pool:
+    """Training problems by place: `take(i, n)` is the same whenever it is asked for, so a place is all a resume needs.
+
+    A task with fewer problems than are asked for is gone through again, each time in another order.
+    """
+
+    task: Task
+    seed: int
+    _dealt: list[Problem] = field(default_factory=list)
+    _all: bool = False
+
+    def take(self, start: int, n: int) -> list[Problem]:
+        """Problems `start` to `start + n - 1`.  Raises UserError when the task has no training problem at all."""
+        while not self._all and len(self._dealt) < start + n:
+            self._deal(max(512, 2 * (start + n)))
+        return [self._at(i) for i in range(start, start + n)]
+
+    def _deal(self, n: int) -> None:
+        """Deal `n` problems, or, where there are fewer, exactly all of them: a resumed run must cycle through the
+        same.
+        """
+        try:
+            self._dealt = self.task.problems("train", n, self.seed)
+        except UserError:
+            self._all = True
+            low, high = 1, n - 1
+            self.task.problems("train", low, self.seed)
+            while low < high:
+                middle = (low + high + 1) // 2
+                try:
+                    self.task.problems("train", middle, self.seed)
+                    low = middle
+                except UserError:
+                    high = middle - 1
+            self._dealt = self.task.problems("train", low, self.seed)
+
+    def _at(self, i: int) -> Problem:
+        epoch, place = divmod(i, len(self._dealt))
+        if epoch == 0:
+            return self._dealt[place]
+        order = list(range(len(self._dealt)))
+        random.Random(f"{self.seed}/{epoch}").shuffle(order)
+        return self._dealt[order[place]]

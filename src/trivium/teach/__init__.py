@@ -1,0 +1,38 @@
+"""The run behind `trivium learn`: measure, warm up, learn from verified answers, measure again, at equal budget.
+
+`settings` is what a user chooses; `rollout` samples and judges; `run` goes through the stages and can continue after a
+kill at any of them; `preflight` looks before a long run leaps.  This module loads no torch until something is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from trivium.teach.settings import LearnSettings
+
+if TYPE_CHECKING:
+    from trivium.store import Run
+
+Listen = Callable[[Mapping[str, Any]], None]
+
+
+def learn(settings: LearnSettings, run: Run, listen: Listen) -> dict[str, Any]:
+    """Go through (or on with) the run in `run`'s folder and return what `result.json` holds.
+
+    `listen` gets every event as it happens.  Raises RunError when nothing can be learnt, KeyboardInterrupt when
+    stopped; in both cases a checkpoint of the last finished step is on disk.
+    """
+    from trivium.teach.run import Teaching
+
+    return Teaching(settings, run, listen).go()
+
+
+def preflight(settings: LearnSettings) -> dict[str, Any]:
+    """Sample a few answers as the run would, and say whether it can learn: `{"ok": bool, "checks": [...]}`."""
+    from trivium.teach.preflight import look
+
+    return look(settings)
+
+
+__all__ = ["LearnSettings", "learn", "preflight"]

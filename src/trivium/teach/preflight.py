@@ -1,0 +1,105 @@
+"""Look before a long run leaps: sample a few answers as the run would, and say whether it can learn.
+
+Most failed runs fail in ways that a minute shows: every sample is cut off, no two rewards differ, the memory does not
+suffice, the sampler and the trainer disagree about log-probs.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import psutil
+import torch
+
+from trivium.models.logprob import completion_logprobs
+from trivium.rewards.composite import parse_rewards
+from trivium.search.driver import VERIFY_TIMEOUT, Judge
+from trivium.tasks import task as make_task
+from trivium.teach.progress import diagnosis
+from trivium.teach.rollout import Rollouts, Sampler
+from trivium.teach.run import local_policy, make_objective
+from trivium.teach.settings import LearnSettings
+from trivium.types import Sampling
+
+PROMPTS, SAMPLES = 8, 4
+MISMATCH = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
+"""Largest mean difference, in nats a token, between the sampler's log-probs and the trainer's for equal weights."""
+
+
+def look(settings: LearnSettings) -> dict[str, Any]:
+    """Sample `PROMPTS` x `SAMPLES` answers and check them; returns `{"ok", "checks"}`.
+
+    Each check has `name`, `value`, `ok` and, where it fails, `fix`.  With a warm-up to come, rewards that are all equal are
+    a remark: the warm-up is there to change that.
+    """
+    task = make_task(str(settings.task))
+    limit = settings.max_tokens or task.max_tokens
+    make_objective(settings.objective, limit)
+    policy = local_policy(settings)
+    sampling = Sampling(temperature=settings.temperature, max_tokens=limit)
+    reward = parse_rewards(settings.reward, max_tokens=limit)
+    sampler = Sampler(policy, Judge(task, VERIFY_TIMEOUT), reward, sampling, SAMPLES)
+    drawn = sampler.sample(task.problems("dev", PROMPTS, settings.seed), settings.seed)
+    lengths = sorted(t.usage.sampled_tokens for t in drawn.traces)
+    ended = statistics.mean(t.finish != "length" for t in drawn.traces)
+    unparsed = statistics.mean(t.verdict is not None and t.verdict.status == "unparseable" for t in drawn.traces)
+    rewards = [r for r in drawn.rewards if r is not None]
+    spread = len(set(rewards)) > 1
+    warmed = bool(settings.warmup_steps)
+    why = "" if spread else diagnosis(drawn, sampling)
+    mismatch, learn_seconds = _train_side(policy.model, drawn)
+    bound = MISMATCH[policy.model.head.dtype]
+    memory, free = _memory(policy.model, settings), psutil.virtual_memory().available
+    checks = [
+        _check("ended by themselves", f"{ended:.0%} of {len(lengths)} samples", ended > 0 or warmed, why),
+        _check("length", f"median {lengths[len(lengths) // 2]}, longest {lengths[-1]}, cap {limit} tokens"),
+        _check("without an answer", f"{unparsed:.0%}"),
+        _check("correct", f"{drawn.mean('accuracy'):.0%}"),
+        _check("verifier failed", f"{drawn.mean('verifier_errors'):.0%}", drawn.mean("verifier_errors") < 1, why),
+        _check("rewards differ", "yes" if spread else "no, all are equal", spread or warmed, why),
+        _check(
+            "sampler and trainer agree", f"{mismatch:.1e} nats a token (at most {bound:g})", mismatch <= bound,
+            "use --policy NAME:dtype=fp32, and report this: log-probs of one model should not differ so much",
+        ),
+        _check("memory", f"about {memory / 1e9:.1f} GB of {free / 1e9:.1f} free", memory < free,
+               "choose a smaller policy, or fewer --micro-tokens"),
+        _check("speed", f"{drawn.sampled_tokens / drawn.seconds_generate:,.0f} sampled tokens/s"),
+        _check("time", f"about {_minutes(settings, drawn, learn_seconds):.0f} minutes for {settings.steps} steps"),
+    ]  # fmt: skip
+    return {"ok": all(c["ok"] for c in checks), "checks": checks}
+
+
+def _check(name: str, value: str, ok: bool = True, fix: str = "") -> dict[str, Any]:
+    return {"name": name, "value": value, "ok": ok, "fix": "" if ok else fix}
+
+
+def _train_side(model: Any, drawn: Rollouts) -> tuple[float, float]:
+    """Mean |log-prob of the sampler - of a training forward|, and seconds of forward and backward per rollout."""
+    prompts = list(dict.fromkeys(r.prompt for r in drawn.rollouts))
+    place = {p: i for i, p in enumerate(prompts)}
+    began = time.perf_counter()
+    logp, _, mask = completion_logprobs(model, prompts, [(place[r.prompt], r.ids) for r in drawn.rollouts])
+    logp.sum().backward()  # type: ignore[no-untyped-call]
+    seconds = time.perf_counter() - began
+    model.zero_grad(set_to_none=True)
+    sampled = torch.tensor([x for r in drawn.rollouts for x in r.logprobs])
+    return float((logp.detach()[mask] - sampled).abs().mean()), seconds / len(drawn.rollouts)
+
+
+def _memory(model: Any, settings: LearnSettings) -> float:
+    """Bytes a run needs: weights, float32 masters, gradients and two moments, and one micro-batch of activations."""
+    c = model.c
+    weights = sum(p.numel() for p in model.parameters())
+    size = model.head.element_size()
+    fixed = weights * (4 + 4 + 8 + (2 * size if size < 4 else 0))
+    # Per layer and token: what the backward pass keeps of norms, projections, attention and the feed-forward.
+    activations = settings.micro_tokens * c.layers * size * (6 * c.width + 4 * c.heads * c.head_dim + 5 * c.mlp_width)
+    return float(fixed + activations + settings.micro_tokens * c.vocab * size + 5e8)
+
+
+def _minutes(settings: LearnSettings, drawn: Rollouts, learn_seconds: float) -> float:
+    """Minutes that the steps after the warm-up will take if answers stay as long as these."""
+    each = drawn.seconds_generate / len(drawn.traces) + learn_seconds
+    return each * int(settings.prompts or 1) * int(settings.samples or 1) * int(settings.steps or 0) / 60

@@ -1,0 +1,100 @@
+"""What a user chooses for a run.  Whatever is left out is filled in here, so that the record holds what was used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from trivium.errors import UserError
+from trivium.registry import parse_spec
+
+
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # A pretrained model knows digits and language: few, small steps.
+    "pretrained": {
+        "task": "sums",
+        "steps": 30,
+        "prompts": 16,
+        "samples": 8,
+        "lr": 3e-5,
+        "warmup_steps": 16,
+        "warmup_batch": 32,
+        "warmup_lr": 1e-4,
+    },
+    # Random weights know nothing: the warm-up has to teach what a digit is.
+    "random": {
+        "task": "sums:terms=2,digits=1",
+        "steps": 40,
+        "prompts": 32,
+        "samples": 8,
+        "lr": 1e-3,
+        "warmup_steps": 100,
+        "warmup_batch": 64,
+        "warmup_lr": 3e-3,
+    },
+}
+"""Defaults that depend on where the policy's weights come from, measured on the embedded model and on tiny:1M."""
+
+
+@dataclass(frozen=True)
+class LearnSettings:
+    """Options of `trivium learn`; `None` takes the preset of the policy.
+
+    Raises UserError for values that no run can use.
+    """
+
+    task: str | None = _option(None, "What to teach; see: trivium list tasks.")
+    policy: str = _option("smollm2", "Whom to teach; see: trivium list policies.")
+    objective: str = _option("grpo", "How to learn; see: trivium list objectives.")
+    reward: str = _option("outcome=1", "Weighted terms, such as outcome=1,format=0.1.")
+    steps: int | None = _option(None, "Optimiser steps after the warm-up.")
+    prompts: int | None = _option(None, "Problems a step.")
+    samples: int | None = _option(None, "Samples of each problem.")
+    max_tokens: int | None = _option(None, "Longest response in tokens; default: the task's own limit.")
+    temperature: float = _option(1.0, "Sampling temperature of rollouts.")
+    lr: float | None = _option(None, "Learning rate.")
+    schedule: str = _option("constant", "Learning rate over the steps: constant, linear or cosine.")
+    lr_warmup: int = _option(0, "Steps over which the learning rate rises from 0.")
+    weight_decay: float = _option(0.0, "Decoupled weight decay of AdamW.")
+    beta2: float = _option(0.95, "Second-moment decay of AdamW; runs of tens of steps need a short memory.")
+    grad_clip: float = _option(1.0, "Largest gradient norm; 0 does not clip.")
+    updates: int = _option(1, "Optimiser steps on each batch of rollouts, on equal parts of it.")
+    refill: int = _option(0, "More rounds of problems a step while groups without signal are dropped.")
+    warmup_steps: int | None = _option(None, "Supervised steps on program-written solutions before learning; 0: none.")
+    warmup_batch: int | None = _option(None, "Solutions a warm-up step.")
+    warmup_lr: float | None = _option(None, "Learning rate of the warm-up.")
+    eval_n: int = _option(300, "Held-out problems to measure on.")
+    eval_every: int = _option(0, "Measure on dev problems every so many steps; 0: never.")
+    seed: int = _option(0, "Decides problems, samples and, for tiny policies, weights.")
+    threads: int = _option(0, "Threads for tensors; 0: one for each core.")
+    micro_tokens: int = _option(
+        1536, "Tokens computed at a time when learning: memory against speed, never the result."
+    )
+    checkpoint_share: float = _option(0.05, "Largest share of the time that checkpoints may take.")
+
+    def __post_init__(self) -> None:
+        preset = PRESETS["random" if parse_spec(self.policy)[0] == "tiny" else "pretrained"]
+        for name, value in preset.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        for name, least in _LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not value >= least:
+                raise UserError(f"--{name.replace('_', '-')} {value}: expected at least {least}")
+        if not self.temperature > 0:
+            raise UserError("--temperature 0 gives every sample of a group the same answer; expected above 0")
+        if self.schedule not in ("constant", "linear", "cosine"):
+            raise UserError(f"--schedule {self.schedule}: expected constant, linear or cosine")
+        if self.warmup_steps == 0 and self.steps == 0:
+            raise UserError("--steps 0 with --warmup-steps 0 would learn nothing")
+
+
+_LEAST: dict[str, float] = {
+    "steps": 0, "prompts": 1, "samples": 1, "max_tokens": 1, "lr": 0.0, "lr_warmup": 0, "weight_decay": 0.0,
+    "grad_clip": 0.0, "updates": 1, "refill": 0, "warmup_steps": 0, "warmup_batch": 1, "warmup_lr": 0.0, "eval_n": 1,
+    "eval_every": 0, "threads": 0, "micro_tokens": 1, "checkpoint_share": 0.0,
+}  # fmt: skip
