@@ -27,7 +27,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # Random weights know nothing: the warm-up has to teach what a digit is.
     "random": {
-        "task": "sums:terms=2,digits=1",
+        "task": "sums:terms=2",
         "steps": 40,
         "prompts": 32,
         "samples": 8,
