@@ -182,7 +182,7 @@ def test_seconds_cut_a_slow_policy_and_a_method_that_hangs() -> None:
     assert slow.usage.sampled_tokens == 256, "an unfinished call is not free: all that it may have used is booked"
     hung = attempt(hangs, "scripted", Budget(seconds=0.05))
     assert (hung.answer, hung.finish) == ("early", "budget")
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
 
 
 def test_racing_and_cancelling_calls_does_not_make_them_free() -> None:
