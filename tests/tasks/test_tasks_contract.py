@@ -27,12 +27,14 @@ VARIANTS = {
     "graph-search": ["graph-search", "graph-search:shortest=true,nodes=16,distance=5"],
     "rules": ["rules", "rules:hops=4,min_hops=1,distractors=4"],
 }
+# Dealing these costs tens of milliseconds a problem: every draw is checked against rivals, or on databases.
+COSTLY = {"programs": 5, "sql": 5}
 SPECS = [spec for name in TASKS.names() for spec in VARIANTS.get(name, [name])]
 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_every_task_keeps_the_contract(spec: str) -> None:
-    assert check_task(task(spec)) == []
+    assert check_task(task(spec), n=COSTLY.get(spec.partition(":")[0], 20)) == []
 
 
 @functools.cache

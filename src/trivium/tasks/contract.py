@@ -10,6 +10,7 @@ problem that shows it, and what was expected.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -42,8 +43,9 @@ def check_task(task: Task, *, n: int = 20, seeds: tuple[int, ...] = (0, 1, 2), e
     `n` problems of each split and seed are looked at (fewer where the task has fewer).  `extractive` permits prompts
     that contain the answer, as in reading comprehension.
     """
-    sizes = {split: len(_hand(task, split, n, seeds[0])) for split in SPLITS}
-    hands = {(split, seed): _hand(task, split, sizes[split], seed) for split in SPLITS for seed in seeds}
+    hands = {(split, seeds[0]): _hand(task, split, n, seeds[0]) for split in SPLITS}
+    for split, seed in itertools.product(SPLITS, seeds[1:]):
+        hands[split, seed] = _hand(task, split, len(hands[split, seeds[0]]), seed)
     problems = [problem for (_, seed), hand in hands.items() for problem in hand if seed == seeds[0]]
     if not problems:
         return [f"{task.name}: deals no problems at all; expected some in every split"]
