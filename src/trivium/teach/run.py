@@ -160,7 +160,7 @@ class Teaching:
         del self.learner, self.policy
         gc.collect()
         untrained = local_policy(self.settings, self.progress.dtype)
-        found = self._measure("vote_before", "vote", untrained, Budget(sampled_tokens=allowance))
+        found = self._measure("vote_before", "vote:n=none", untrained, Budget(sampled_tokens=allowance))
         self._record("vote_before", found)
         leaves = sum(sum(1 for _ in t.leaves()) for t in found.traces)
         self.progress.evaluations["vote_before"]["samples_per_problem"] = round(leaves / len(found.traces), 2)
