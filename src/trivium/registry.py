@@ -93,8 +93,10 @@ def check_options(
     positional = [k for k, p in parameters.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(args) > len(positional):
         raise UserError(f"{what} takes no bare value, got {args[len(positional)]!r}; options: {_listed(parameters)}")
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())  # the factory checks such keys itself
+    parameters = {k: p for k, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     for key in options:
-        if key not in parameters:
+        if key not in parameters and not open_ended:
             raise UnknownName(f"option of {what}:", key, parameters)
     given = dict(zip(positional, args, strict=False))
     if both := given.keys() & options.keys():

@@ -1,20 +1,17 @@
-"""The child process of `trivium.sandbox.sql`: answers each line of JSON with one.  It is run as a file, so it imports
-nothing of Trivium and starts in the time DuckDB needs.
-"""
+"""The child process of `trivium.sandbox.sql`: DuckDB, one cached in-memory database per script."""
 
 from __future__ import annotations
 
 import datetime
 import decimal
 import functools
-import json
 import math
-import resource
-import sys
 import threading
 from typing import Any
 
 import duckdb
+
+from trivium.sandbox.worker import allow_memory, serve
 
 MAX_ROWS = 1000
 _DATABASE_MB = 64
@@ -74,21 +71,5 @@ def plain(cell: Any) -> Any:
     return str(cell)
 
 
-def allow_memory(extra_mb: int | None) -> None:
-    """Let this process's writable memory grow by `extra_mb` mebibytes from what it is now; `None` lifts the limit."""
-    soft = resource.RLIM_INFINITY
-    if extra_mb is not None:
-        with open("/proc/self/statm") as file:
-            soft = int(file.read().split()[5]) * resource.getpagesize() + (extra_mb << 20)
-    resource.setrlimit(resource.RLIMIT_DATA, (soft, resource.RLIM_INFINITY))
-
-
-def main() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    for line in sys.stdin:
-        sys.stdout.write(json.dumps(answer(**json.loads(line))) + "\n")
-        sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    main()
+    serve(answer)

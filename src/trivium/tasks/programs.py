@@ -68,16 +68,11 @@ class Programs(Described):
         pipeline = _pipeline(rng, start, self.level)
         if pipeline is None:
             return None
-        behaviour = _behaviour(pipeline)
-        key = f"{start}:{stable_hash(behaviour):016x}"
-        rivals = _rivals(pipeline, behaviour) if split_of(key) == split else None
-        if rivals is None:
+        key = f"{start}:{stable_hash(_behaviour(pipeline)):016x}"
+        found = _examples(pipeline, key, self.shown) if split_of(key) == split else None
+        if found is None:
             return None
-        cases = _cases(random.Random(stable_hash("cases", key)), start)
-        shown = _telling(pipeline, rivals, cases, self.shown)
-        hidden = _telling(pipeline, rivals, [case for case in cases if case not in shown], HIDDEN) if shown else None
-        if shown is None or hidden is None:
-            return None
+        shown, hidden = found
         run = _function(pipeline)
         examples = "\n".join(f"f({case!r}) == {run(case)!r}" for case in shown)
         answer = _program(pipeline)
@@ -113,42 +108,72 @@ def _pipeline(rng: random.Random, start: str, length: int) -> Pipeline | None:
     return tuple(chosen)
 
 
-def _rivals(pipeline: Pipeline, behaviour: str) -> list[Pipeline] | None:
-    """The pipelines one step away that do something else; `None` if a step can be dropped or nothing depends on `x`."""
+@functools.lru_cache(maxsize=20_000)
+def _examples(pipeline: Pipeline, key: str, n: int) -> tuple[list[Any], list[Any]] | None:
+    """`n` inputs to show and `HIDDEN` others to judge by, each lot telling the pipeline from all its rivals.
+
+    `None` for a pipeline that cannot be told from a rival, in which a step does nothing, or which ignores its input.
+    """
     start = pipeline[0].takes
-    rivals: list[Pipeline] = []
-    for i, step in enumerate(pipeline):
-        without = pipeline[:i] + pipeline[i + 1 :]
-        if step.takes == step.gives:
-            if _behaviour(without, start) == behaviour:
-                return None
-            rivals.append(without)
-        for group in _steps()[step.takes]:
-            others = [other for other in group if other.gives == step.gives and other != step]
-            rivals.extend((*pipeline[:i], other, *pipeline[i + 1 :]) for other in others)
-    run = _function(pipeline)
-    if len({repr(run(probe)) for probe in _probes(start)}) < len(_probes(start)) // 3:
+    cases = _cases(random.Random(stable_hash("cases", key)), start)
+    outputs = [repr(_function(pipeline)(case)) for case in cases]
+    rivals = _rivals(pipeline)
+    if rivals is None or len(set(outputs)) < len(cases) // 3:
         return None
-    return [rival for rival in rivals if _behaviour(rival, start) != behaviour]
+    caught = _caught(pipeline, rivals, cases)
+    shown = _telling(caught, range(len(cases)), len(rivals), n)
+    hidden = _telling(caught, [i for i in range(len(cases)) if i not in (shown or ())], len(rivals), HIDDEN)
+    if shown is None or hidden is None or min(len({outputs[i] for i in lot}) for lot in (shown, hidden)) < 2:
+        return None
+    return [cases[i] for i in shown], [cases[i] for i in hidden]
 
 
-def _telling(pipeline: Pipeline, rivals: Sequence[Pipeline], cases: Sequence[Any], n: int) -> list[Any] | None:
-    """`n` cases such that every rival is caught by one of them: greedily the case that catches most, then any."""
-    run = _function(pipeline)
-    expected = [run(case) for case in cases]
-    caught = [
-        {j for j, rival in enumerate(rivals) if _function(rival)(case) != right}
-        for case, right in zip(cases, expected, strict=True)
-    ]
+Change = tuple[int, Step | None]
+"""What a rival pipeline has in place `i`: another step, or none."""
+
+
+def _rivals(pipeline: Pipeline) -> list[Change] | None:
+    """The pipelines one step away that do something else; `None` if a step can be dropped."""
+    start, behaviour = pipeline[0].takes, _behaviour(pipeline)
+    rivals: list[Change] = []
+    for i, step in enumerate(pipeline):
+        before, after = pipeline[:i], pipeline[i + 1 :]
+        if step.takes == step.gives:
+            if _behaviour(before + after, start) == behaviour:
+                return None
+            rivals.append((i, None))
+        others = [other for group in _steps()[step.takes] for other in group if other.gives == step.gives]
+        rivals.extend((i, other) for other in others if _behaviour((*before, other, *after)) != behaviour)
+    return rivals
+
+
+def _caught(pipeline: Pipeline, rivals: Sequence[Change], cases: Sequence[Any]) -> list[set[int]]:
+    """For each case, the rivals that give something else than the pipeline; common first steps are run once."""
+    caught: list[set[int]] = []
+    for case in cases:
+        values = [case]
+        for step in pipeline:
+            values.append(_apply(values[-1], step))
+        found = set()
+        for j, (i, other) in enumerate(rivals):
+            value = values[i] if other is None else _apply(values[i], other)
+            if value == values[i if other is None else i + 1]:
+                continue
+            if functools.reduce(_apply, pipeline[i + 1 :], value) != values[-1]:
+                found.add(j)
+        caught.append(found)
+    return caught
+
+
+def _telling(caught: Sequence[set[int]], among: Sequence[int], num_rivals: int, n: int) -> list[int] | None:
+    """`n` cases that together catch every rival: greedily the one that catches most of what is left, then any."""
+    left = set(range(num_rivals))
     chosen: list[int] = []
-    left = set(range(len(rivals)))
     while len(chosen) < n:
-        best = max((i for i in range(len(cases)) if i not in chosen), key=lambda i: len(caught[i] & left))
+        best = max((i for i in among if i not in chosen), key=lambda i: len(caught[i] & left))
         chosen.append(best)
         left -= caught[best]
-    if left or len({repr(expected[i]) for i in chosen}) < 2:
-        return None
-    return [cases[i] for i in sorted(chosen)]
+    return None if left else sorted(chosen)
 
 
 def _function(pipeline: Pipeline) -> Callable[[Any], Any]:

@@ -163,7 +163,13 @@ def _joins(domain: Domain, rng: random.Random) -> Iterator[Draft]:
                 f"SELECT {column}, COUNT(*) {grouped}",
                 f"SELECT {column}, 1 FROM {t.name}",
             )
-            for num, _, _ in t.numbers:
+            for num, low, high in t.numbers:
+                k = _middle(rng, low, high)
+                yield Draft(
+                    f"For each {column} of {t.name} with {num} above {k}, return the {column} and the number of them.",
+                    f"SELECT {column}, COUNT(*) FROM {t.name} WHERE {num} > {k} GROUP BY {column}",
+                    f"SELECT {column}, COUNT(*) {grouped}",
+                )
                 word, function = rng.choice(
                     [("average", "AVG"), ("largest", "MAX"), ("smallest", "MIN"), ("total", "SUM")]
                 )
@@ -270,6 +276,11 @@ def _nests(domain: Domain, rng: random.Random) -> Iterator[Draft]:
             )
             for column, values in t.words:
                 v = rng.choice(values)
+                yield Draft(
+                    f"List the {t.label} of all {t.name} with {num} {side} the average of those with {column} '{v}'.",
+                    f"{listed} WHERE {num} {sign} (SELECT AVG({num}) FROM {t.name} WHERE {column} = '{v}')",
+                    f"{listed} WHERE {num} {sign} (SELECT AVG({num}) FROM {t.name})",
+                )
                 way, function = rng.choice([("highest", "MAX"), ("lowest", "MIN")])
                 yield Draft(
                     f"Among the {t.name} with {column} '{v}', list the {t.label} of those with the {way} {num}.",
@@ -288,9 +299,10 @@ def _nests(domain: Domain, rng: random.Random) -> Iterator[Draft]:
         )
         for num, low, high in child.numbers:
             k = _middle(rng, low, high)
+            side, sign = rng.choice([("above", ">"), ("below", "<")])
             yield Draft(
-                f"List the {parent.label} of all {p} that have no {_one(c)} with {num} above {k}.",
-                f"{listed} WHERE id NOT IN (SELECT {key} FROM {c} WHERE {num} > {k})",
+                f"List the {parent.label} of all {p} that have no {_one(c)} with {num} {side} {k}.",
+                f"{listed} WHERE id NOT IN (SELECT {key} FROM {c} WHERE {num} {sign} {k})",
                 f"{listed} WHERE id NOT IN (SELECT {key} FROM {c})",
             )
             shown = child.label or "id"

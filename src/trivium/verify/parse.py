@@ -56,6 +56,18 @@ def line(response: str) -> str | None:
     return marked.strip(_DECORATION) or None
 
 
+def final(response: str) -> str | None:
+    """The final answer however many lines it has: inside the last `<answer>` tags, or else all that follows the last
+    marker, or else the whole response.
+    """
+    marker = None
+    for marker in _MARKER.finditer(response):  # noqa: B007
+        pass
+    if marker is None:
+        return text(response)
+    return response[marker.end() :].partition("</answer>")[0].strip() or None
+
+
 def box(response: str) -> str | None:
     r"""The content of the last closed `\boxed{...}`, braces nested to any depth."""
     found = _last_box(response)
@@ -152,8 +164,8 @@ def maths(response: str) -> str | None:
 
 
 PARSERS: Mapping[str, Parser] = {
-    "text": text, "line": line, "box": box, "number": number, "choice": choice, "truth": truth, "path": path,
-    "expression": expression, "json": json_value, "program": program, "sql": sql, "maths": maths,
+    "text": text, "line": line, "final": final, "box": box, "number": number, "choice": choice, "truth": truth,
+    "path": path, "expression": expression, "json": json_value, "program": program, "sql": sql, "maths": maths,
 }  # fmt: skip
 
 
