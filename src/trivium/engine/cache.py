@@ -34,8 +34,9 @@ class Cache:
         """Make room for `rows` sequences of `places` tokens, keeping what is there."""
         if rows <= self.keys.shape[1] and places <= self.places:
             return
-        rows = max(rows, self.keys.shape[1])
-        places = max(-(-places // GROW) * GROW, self.places)
+        places = -(-places // GROW) * GROW
+        if self.used:  # an empty cache is made anew, so that one long batch does not set its size for ever
+            rows, places = max(rows, self.keys.shape[1]), max(places, self.places)
         shape = (self.c.layers, rows, self.c.kv_heads, places, self.c.head_dim)
         for name in ("keys", "values"):
             old, new = getattr(self, name), torch.zeros(shape, dtype=self.dtype)
@@ -86,7 +87,7 @@ class Prefill:
         self.cache.values[layer, self.rows, :, :places] = vp[self.source]
         # Keys behind a prompt's end are padding, but causality already hides them from every real query.
         out = weights(fold(q[self.at], k.shape[1]) @ kp.transpose(-1, -2), self.mask, q.shape[-1] ** -0.5) @ vp
-        return unfold(out, places)[self.real]
+        return unfold(out, q.shape[1])[self.real]
 
 
 class Step:

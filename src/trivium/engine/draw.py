@@ -16,6 +16,8 @@ from torch import Tensor
 from trivium.types import Sampling
 
 BLOCK = 256
+COLDEST = 1e-30
+"""Lower temperatures would divide by 0 in float32; this one is greedy to the last bit already."""
 
 
 def draw(logits: Tensor, u: Tensor, sampling: Sequence[Sampling]) -> tuple[Tensor, Tensor]:
@@ -32,8 +34,8 @@ def draw(logits: Tensor, u: Tensor, sampling: Sequence[Sampling]) -> tuple[Tenso
     elif all(s.temperature == 1 and s.top_k == 0 and s.top_p == 1 for s in sampling):
         ids = invert((z - lse[:, None]).exp_(), u)
     else:
-        heat = torch.tensor([s.temperature or 1.0 for s in sampling])
-        p = torch.softmax(z / heat[:, None], dim=-1)
+        heat = torch.tensor([s.temperature or 1.0 for s in sampling]).clamp_(min=COLDEST)
+        p = torch.softmax((z - z.amax(-1, keepdim=True)) / heat[:, None], dim=-1)
         for i, s in enumerate(sampling):
             if s.top_k or s.top_p < 1:
                 p[i] = nucleus(p[i], s.top_k, s.top_p)

@@ -7,6 +7,7 @@ its job's seed and its index alone; on real tensors the last bits of its log-pro
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 
 from trivium.engine.cache import Cache, Prefill, Step
 from trivium.engine.draw import Uniforms, draw
+from trivium.errors import RunError
 from trivium.models.decoder import Decoder
 from trivium.types import Finish, Sampling
 
@@ -88,6 +90,12 @@ class Engine:
             raise ValueError(f"prompt of {len(job.prompt)} tokens; expected 1 to {self.model.c.context - 1}")
         self.queue.extend((job, i) for i in range(job.n))
 
+    def reset(self) -> None:
+        """Forget everything queued, running and cached, such as after a step that failed half-way."""
+        self.queue.clear()
+        self.rows.clear()
+        self.cache = None
+
     def cancel(self, job: Job) -> None:
         """Forget a job's queued and running samples."""
         self.queue = deque(item for item in self.queue if item[0] is not job)
@@ -120,15 +128,15 @@ class Engine:
         """Rows that may join now.  Waiting until an eighth of the batch is free keeps prefills from being tiny."""
         if not self.queue:
             return 0
-        places = max(len(job.prompt) + job.sampling.max_tokens for job, _ in self._head())
         c = self.model.c
+        # All rows of the cache are as long as its longest, so one long row sets the price of every other.
+        head = [job for job, _ in itertools.islice(self.queue, self.max_rows)]
+        jobs = {*head, *(row.job for row in self.rows)}
+        places = min(c.context, max(len(job.prompt) + job.sampling.max_tokens for job in jobs))
         row_bytes = 2 * c.layers * c.kv_heads * c.head_dim * self.model.embed.weight.element_size() * (places + 1)
         limit = max(1, min(self.max_rows, self.cache_bytes // row_bytes))
         free = limit - len(self.rows)
         return free if free >= min(len(self.queue), max(1, limit // 8)) else 0
-
-    def _head(self) -> list[tuple[Job, int]]:
-        return [self.queue[i] for i in range(min(len(self.queue), self.max_rows))]
 
     def _admit(self) -> list[Row]:
         """Move queued samples into free rows: prefill their distinct prompts and draw each one's first token."""
@@ -156,12 +164,17 @@ class Engine:
         logits = F.linear(hidden, self.model.head)
         u = torch.tensor([row.uniforms.next() for row in rows], dtype=torch.float64)
         ids, logprobs = draw(logits, u, [row.job.sampling for row in rows])
+        if not bool(logprobs.isfinite().all()):
+            raise RunError(
+                "the model's output is not finite, so nothing can be sampled from it; its weights are damaged, or"
+                " training with too high an --lr has ruined them"
+            )
         self.counters.sampled += len(rows)
         ended = []
         for i, (token, logprob) in enumerate(zip(ids.tolist(), logprobs.tolist(), strict=True)):
             rows[i].ids.append(token)
             rows[i].logprobs.append(logprob)
-            if self._over(rows[i]):
+            if judge_end(rows[i], self.eos, self.decode, self.model.c.context):
                 ended.append(first + i)
         # From the back, so that the row which fills a gap is never one that is about to go.
         done = [self.rows[i] for i in ended]
@@ -169,23 +182,25 @@ class Engine:
             self._drop(i)
         return done
 
-    def _over(self, row: Row) -> bool:
-        sampling = row.job.sampling
-        if row.ids[-1] in self.eos:
-            row.finish = "stop"
-            return True
-        if sampling.stop:
-            text = self.decode(row.ids)
-            found = [at for s in sampling.stop if (at := text.find(s)) >= 0]
-            if found:
-                row.finish, row.text = "stop", text[: min(found)]
-                return True
-        if len(row.ids) >= sampling.max_tokens or len(row.job.prompt) + len(row.ids) >= self.model.c.context:
-            row.finish = "length"
-            return True
-        return False
-
     def _drop(self, i: int) -> None:
         self._cache().drop(i)
         self.rows[i] = self.rows[-1]
         self.rows.pop()
+
+
+def judge_end(row: Row, eos: frozenset[int], decode: Callable[[Sequence[int]], str], context: int) -> bool:
+    """Whether the newest token ends a row; if so, `finish` says why, and `text` is cut at a stop string."""
+    sampling = row.job.sampling
+    if row.ids[-1] in eos:
+        row.finish = "stop"
+        return True
+    if sampling.stop:
+        text = decode(row.ids)
+        found = [at for s in sampling.stop if (at := text.find(s)) >= 0]
+        if found:
+            row.finish, row.text = "stop", text[: min(found)]
+            return True
+    if len(row.ids) >= sampling.max_tokens or len(row.job.prompt) + len(row.ids) >= context:
+        row.finish = "length"
+        return True
+    return False

@@ -19,13 +19,15 @@ MASKED = float("-inf")
 def fold(q: Tensor, kv_heads: int) -> Tensor:
     """Queries [B, T, heads, d] to [B, kv_heads, rep * T, d]: the heads that share a key become rows."""
     b, t, heads, d = q.shape
-    return q.view(b, t, kv_heads, heads // kv_heads, d).permute(0, 2, 3, 1, 4).reshape(b, kv_heads, -1, d)
+    rep = heads // kv_heads
+    return q.view(b, t, kv_heads, rep, d).permute(0, 2, 3, 1, 4).reshape(b, kv_heads, rep * t, d)
 
 
-def unfold(x: Tensor, t: int) -> Tensor:
+def unfold(x: Tensor, heads: int) -> Tensor:
     """The inverse of `fold`: [B, kv_heads, rep * T, d] to [B, T, heads, d]."""
-    b, kv, _, d = x.shape
-    return x.view(b, kv, -1, t, d).permute(0, 3, 1, 2, 4).reshape(b, t, -1, d)
+    b, kv, rows, d = x.shape
+    rep = heads // kv
+    return x.view(b, kv, rep, rows // rep, d).permute(0, 3, 1, 2, 4).reshape(b, rows // rep, heads, d)
 
 
 def weights(scores: Tensor, mask: Tensor, scale: float) -> Tensor:
@@ -133,10 +135,10 @@ class GroupAttention:
         kp, vp = k[w.prompt_at].transpose(1, 2), v[w.prompt_at].transpose(1, 2)
         qp = fold(q[w.prompt_at], kv)
         op = weights(qp @ kp.transpose(-1, -2), self.prompt_mask, scale) @ vp
-        out_p = unfold(op, w.prompt_at.shape[1])[w.prompt_real]
+        out_p = unfold(op, q.shape[1])[w.prompt_real]
         kc = torch.cat((kp[w.group], k[w.own_at].transpose(1, 2)), dim=2)
         vc = torch.cat((vp[w.group], v[w.own_at].transpose(1, 2)), dim=2)
         qc = fold(q[w.own_at], kv)
         oc = weights(qc @ kc.transpose(-1, -2), self.own_mask, scale) @ vc
-        out_c = unfold(oc, w.own_at.shape[1])[w.own_real]
+        out_c = unfold(oc, q.shape[1])[w.own_real]
         return torch.cat((out_p, out_c))[self.order]

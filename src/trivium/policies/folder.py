@@ -5,6 +5,7 @@ in.
 from __future__ import annotations
 
 import functools
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -12,30 +13,54 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trivium.errors import UserError
-from trivium.models.convert import decoder_config, to_decoder
+from trivium.errors import Unsupported, UserError
+from trivium.models.convert import NotSupported, decoder_config, to_decoder
 from trivium.models.decoder import Decoder, DecoderConfig
+from trivium.policies.chat import id_set
+from trivium.policies.fallback import load_fallback
 from trivium.policies.local import LocalPolicy
+from trivium.policies.lora import add_adapters
+from trivium.types import Policy
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def load(folder: Path, name: str, dtype: str = "auto", max_rows: int = 128) -> LocalPolicy:
-    """A policy over `folder` (config.json, tokenizer, safetensors).
+def load(folder: Path, name: str, dtype: str = "auto", max_rows: int = 128, lora: int = 0) -> Policy:
+    """A policy over `folder` (config.json, tokenizer, safetensors): the fast engine's where it runs the architecture,
+    else transformers' own.
 
-    `dtype` is `fp32`, `bf16` or `auto` (the faster one here).  Raises UserError naming the file that is missing and
-    `NotSupported` for an architecture the engine does not run.
+    `dtype` is `fp32`, `bf16` or `auto` (the faster one here); `lora` the rank of adapters to train, 0 for none.  Raises
+    UserError naming the file or tensor that is missing.
     """
     from transformers import AutoConfig, AutoTokenizer
 
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not a model folder: it has no config.json")
-    config = AutoConfig.from_pretrained(folder)
-    shape = decoder_config(config)
-    weights = read_weights(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = make_decoder(shape, to_decoder(weights, shape)).to(resolve_dtype(dtype))
-    return LocalPolicy(name, model, tokenizer, config, max_rows)
+    try:
+        config, tokenizer = AutoConfig.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    except (ValueError, OSError, KeyError, ImportError) as error:
+        raise UserError(f"transformers cannot read the configuration or tokenizer in {folder}: {error}") from error
+    chat: dict[str, Any] = {"tokenizer": tokenizer, "config": config, "generation_eos": _generation_eos(folder)}
+    try:
+        shape = decoder_config(config)
+    except NotSupported as reason:
+        if lora:
+            raise Unsupported(f"{name}: lora={lora} needs the fast engine, which does not run {reason}") from reason
+        why = f"the fast engine does not run {reason}"
+        return load_fallback(folder, name, resolve_dtype(dtype), max_rows, chat, why)
+    try:
+        model = make_decoder(shape, to_decoder(read_weights(folder), shape)).to(resolve_dtype(dtype))
+    except KeyError as missing:
+        raise UserError(f"{folder}: {missing.args[0]}; re-save the model with save_pretrained()") from missing
+    if lora:
+        add_adapters(model, lora)
+    return LocalPolicy(name=name, model=model, max_rows=max_rows, **chat)
+
+
+def _generation_eos(folder: Path) -> frozenset[int]:
+    """End tokens that only generation_config.json names, as with many chat models."""
+    path = folder / "generation_config.json"
+    return id_set(json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")) if path.is_file() else frozenset()
 
 
 def make_decoder(shape: DecoderConfig, state: dict[str, Tensor]) -> Decoder:
@@ -50,9 +75,16 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     """All tensors of a folder by name, from safetensors (sharded or not)."""
     from safetensors.torch import load_file
 
-    files = sorted(folder.glob("*.safetensors"))
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        files = [folder / name for name in sorted(names)]
+    else:
+        files = [f for f in (folder / "model.safetensors",) if f.is_file()] or sorted(folder.glob("*.safetensors"))
     if not files:
         raise UserError(f"{folder} holds no *.safetensors weights; re-save the model with save_pretrained()")
+    if absent := [f.name for f in files if not f.is_file()]:
+        raise UserError(f"{folder} lacks {absent[0]}, which its index names; copy or download the folder again")
     merged: dict[str, Tensor] = {}
     for file in files:
         merged |= load_file(file)
@@ -94,9 +126,3 @@ def product_seconds(dtype: torch.dtype, rows: int = 128, width: int = 576) -> fl
     began = time.perf_counter()
     torch.nn.functional.linear(a, w)
     return time.perf_counter() - began
-
-
-def describe(policy: LocalPolicy) -> dict[str, Any]:
-    """Facts about a policy for run records."""
-    parameters = sum(p.numel() for p in policy.model.parameters())
-    return {"name": policy.name, "parameters": parameters, "dtype": dtype_name(policy.model.embed.weight.dtype)}

@@ -6,12 +6,15 @@ from pathlib import Path
 
 from trivium.errors import UserError
 from trivium.policies.folder import load
-from trivium.policies.local import LocalPolicy
+from trivium.types import Policy
 
 
-def hf(model: str, *, dtype: str = "auto", max_rows: int = 128) -> LocalPolicy:
-    """A Hugging Face model: a folder on disk, or an id on the Hub such as `hf:Qwen/Qwen2.5-0.5B-Instruct`."""
-    return load(locate(model), f"hf:{model}", dtype, max_rows)
+def hf(model: str, *, dtype: str = "auto", max_rows: int = 128, lora: int = 0) -> Policy:
+    """A Hugging Face model: a folder on disk, or an id on the Hub such as `hf:Qwen/Qwen2.5-0.5B-Instruct`.
+
+    `lora` is the rank of adapters to train in place of the weights; 0 trains the weights.
+    """
+    return load(locate(model), f"hf:{model}", dtype, max_rows, lora)
 
 
 def locate(model: str) -> Path:

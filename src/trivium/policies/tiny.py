@@ -56,7 +56,8 @@ def tiny(size: str = "1M", *, seed: int = 0, dtype: str = "fp32", max_rows: int 
                 # them.
                 branch = name.endswith(("out.weight", "down.weight"))
                 p.normal_(0.0, INIT_STD / (2 * layers) ** 0.5 if branch else INIT_STD, generator=generator)
-    return LocalPolicy(f"tiny:{size}", model.to(resolve_dtype(dtype)), tokenizer, config, max_rows)
+    model.to(resolve_dtype(dtype))
+    return LocalPolicy(name=f"tiny:{size}", model=model, tokenizer=tokenizer, config=config, max_rows=max_rows)
 
 
 def parse_size(text: str) -> int:

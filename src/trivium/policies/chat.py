@@ -1,0 +1,80 @@
+"""What every Hugging Face model shares, whoever runs it: tokenizer, chat template, tokens that end a response."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trivium.errors import UserError
+from trivium.types import Message, Request, Segment
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+@dataclass(eq=False, kw_only=True)
+class Chat:
+    """Messages to token ids and back.
+
+    `config` is the transformers configuration; `generation_eos` are end tokens that only generation_config.json names.
+    """
+
+    name: str
+    tokenizer: PreTrainedTokenizerFast
+    config: Any
+    generation_eos: frozenset[int] = frozenset()
+
+    @property
+    def eos(self) -> frozenset[int]:
+        """Every id that ends a response: some models have several, and missing one makes them ramble."""
+        return (
+            self.generation_eos
+            | id_set(getattr(self.config, "eos_token_id", None))
+            | id_set(self.tokenizer.eos_token_id)
+        )
+
+    def encode(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        """The prompt's token ids, up to where the assistant begins to speak, through the model's own chat template.
+
+        A base model without a template gets the messages' text, one per line.
+        """
+        if self.tokenizer.chat_template is None:
+            return tuple(self.tokenizer.encode("".join(f"{m.content}\n" for m in messages)))
+        turns = [{"role": m.role, "content": m.content} for m in messages]
+        ids = self.tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=True, return_dict=False)
+        return tuple(ids)
+
+    def encode_response(self, text: str) -> tuple[int, ...]:
+        """Token ids of a response a program wrote, closed by the end-of-sequence token where the model has one."""
+        end = self.tokenizer.eos_token_id
+        ends = sorted(self.eos)[:1] if end is None else [end]
+        return (*self.tokenizer.encode(text, add_special_tokens=False), *ends)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def prompt(self, request: Request, context: int) -> tuple[int, ...]:
+        """All ids that a request's samples continue.  A prefix from a source without ids is read by its text.
+
+        Raises UserError when they leave no room in a context of `context` tokens.
+        """
+        ids = self.encode(request.messages)
+        for s in request.prefix:
+            ids += s.ids or tuple(self.tokenizer.encode(s.text, add_special_tokens=False))
+        if not ids:
+            raise UserError(f"the prompt is empty, and {self.name} needs at least one token to continue")
+        if len(ids) >= context:
+            raise UserError(
+                f"the prompt has {len(ids)} tokens but {self.name} reads at most {context - 1};"
+                " shorten the question or choose a policy with a longer context"
+            )
+        return ids
+
+    def prompt_segment(self, ids: tuple[int, ...], version: str) -> Segment:
+        return Segment("prompt", ids, text=str(self.tokenizer.decode(list(ids))), version=version)
+
+
+def id_set(value: Any) -> frozenset[int]:
+    """One id, a list of ids or `None`, as configurations have it."""
+    return frozenset(value if isinstance(value, list | tuple) else [] if value is None else [value])
