@@ -10,6 +10,7 @@ step first, so the cut changes memory and speed, never the gradient (up to the o
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -130,15 +131,14 @@ class Learner:
 
     def minibatches(self, rollouts: Sequence[Rollout], parts: int) -> list[list[Rollout]]:
         """Whole groups dealt into `parts` lists, their log-probs replaced by those of the model as it is now."""
-        logp = self._logp(self.model, [(r.prompt, r.ids, r.ids) for r in rollouts])
         dealt: list[list[Rollout]] = [[] for _ in range(parts)]
         order = {g: i for i, g in enumerate(dict.fromkeys(r.group for r in rollouts))}
-        for r, row in zip(rollouts, logp.tolist(), strict=True):
-            dealt[order[r.group] % parts].append(replace(r, logprobs=tuple(row[: len(r.ids)])))
+        for r in self._relabelled(rollouts):
+            dealt[order[r.group] % parts].append(r)
         return [part for part in dealt if part]
 
     def state(self) -> dict[str, Any]:
-        """Everything that continuing bit for bit needs."""
+        """Everything that continuing bit for bit needs: a view to be written before the next step, not a copy."""
         return {
             "masters": dict(zip(self.names, (m.detach() for m in self.masters), strict=True)),
             "adam": self.adam.state_dict(),
@@ -150,27 +150,26 @@ class Learner:
         with torch.no_grad():
             for name, master in zip(self.names, self.masters, strict=True):
                 master.copy_(state["masters"][name])
-        self.adam.load_state_dict(state["adam"])
+        # A copy, or the moments would go on living in the file, or in the learner, that the state came from.
+        self.adam.load_state_dict(copy.deepcopy(state["adam"]))
         self.step_count = state["step"]
         self._round()
-
-    def weights(self) -> dict[str, Tensor]:
-        """The float32 weights by the model's names, frozen ones included."""
-        made = {n: p.detach().float() for n, p in self.model.state_dict().items()}
-        return made | {n: m.detach() for n, m in zip(self.names, self.masters, strict=True)}
 
     def _rollouts(
         self, rollouts: Sequence[Rollout], objective: PolicyGradient, off_policy: bool
     ) -> tuple[float, int, dict[str, float]]:
         rows: list[Row] = [(r.prompt, r.ids, r.ids) for r in rollouts]
         ref = self._reference_logp(rows) if objective.needs_ref else None
+        if objective.needs_ref and self.temperature != 1 and not off_policy:
+            # A sampler's log-probs are at temperature 1; a distance from the reference needs both at the same.
+            rollouts = self._relabelled(rollouts)
         step = step_batch(rollouts, ref)
         kept = [i for i, keep in enumerate(objective.keep(step).tolist()) if keep]
         if not kept:
             return 0.0, 0, {}
         if len(kept) < len(rollouts):
             rollouts, rows = [rollouts[i] for i in kept], [rows[i] for i in kept]
-            ref = None if ref is None else ref[kept]
+            ref = None if ref is None else ref[kept, : max(len(r.ids) for r in rollouts)]
             step = step_batch(rollouts, ref)
         advantage = objective.advantages(step)
         total = objective.count(step.mask, step.truncated)
@@ -295,6 +294,11 @@ class Learner:
             out[piece.index, : logp.shape[1]] = logp
         return out
 
+    def _relabelled(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
+        """The rollouts with the log-probs of the model as it is now, at the learner's temperature."""
+        logp = self._logp(self.model, [(r.prompt, r.ids, r.ids) for r in rollouts]).tolist()
+        return [replace(r, logprobs=tuple(row[: len(r.ids)])) for r, row in zip(rollouts, logp, strict=True)]
+
     def _reference_logp(self, rows: Sequence[Row]) -> Tensor:
         if self.reference is None:
             raise RunError("this objective compares with a reference model, but the learner was given none")
@@ -313,7 +317,7 @@ class Learner:
             self.adam.zero_grad(set_to_none=True)
             raise RunError(
                 f"the gradient of step {self.step_count} is not finite; the weights of the step before are kept."
-                " Try a lower --lr, or --dtype fp32"
+                " Try a lower --lr, or number type fp32: --policy NAME:dtype=fp32"
             )
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)

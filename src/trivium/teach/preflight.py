@@ -13,13 +13,14 @@ from typing import Any
 import psutil
 import torch
 
+from trivium.learn.batch import Row, microbatches, pad
 from trivium.models.logprob import completion_logprobs
 from trivium.rewards.composite import parse_rewards
 from trivium.search.driver import VERIFY_TIMEOUT, Judge
 from trivium.tasks import task as make_task
+from trivium.teach.parts import local_policy, make_objective
 from trivium.teach.progress import diagnosis
 from trivium.teach.rollout import Rollouts, Sampler
-from trivium.teach.run import local_policy, make_objective
 from trivium.teach.settings import LearnSettings
 from trivium.types import Sampling
 
@@ -31,8 +32,8 @@ MISMATCH = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 def look(settings: LearnSettings) -> dict[str, Any]:
     """Sample `PROMPTS` x `SAMPLES` answers and check them; returns `{"ok", "checks"}`.
 
-    Each check has `name`, `value`, `ok` and, where it fails, `fix`.  With a warm-up to come, rewards that are all equal are
-    a remark: the warm-up is there to change that.
+    Each check has `name`, `value`, `ok` and, where it fails, `fix`.  With a warm-up to come, rewards that are all
+    equal are a remark: the warm-up is there to change that.
     """
     task = make_task(str(settings.task))
     limit = settings.max_tokens or task.max_tokens
@@ -49,7 +50,7 @@ def look(settings: LearnSettings) -> dict[str, Any]:
     spread = len(set(rewards)) > 1
     warmed = bool(settings.warmup_steps)
     why = "" if spread else diagnosis(drawn, sampling)
-    mismatch, learn_seconds = _train_side(policy.model, drawn)
+    mismatch, learn_seconds = _train_side(policy.model, drawn, settings.micro_tokens)
     bound = MISMATCH[policy.model.head.dtype]
     memory, free = _memory(policy.model, settings), psutil.virtual_memory().available
     checks = [
@@ -75,17 +76,21 @@ def _check(name: str, value: str, ok: bool = True, fix: str = "") -> dict[str, A
     return {"name": name, "value": value, "ok": ok, "fix": "" if ok else fix}
 
 
-def _train_side(model: Any, drawn: Rollouts) -> tuple[float, float]:
+def _train_side(model: Any, drawn: Rollouts, micro_tokens: int) -> tuple[float, float]:
     """Mean |log-prob of the sampler - of a training forward|, and seconds of forward and backward per rollout."""
-    prompts = list(dict.fromkeys(r.prompt for r in drawn.rollouts))
-    place = {p: i for i, p in enumerate(prompts)}
-    began = time.perf_counter()
-    logp, _, mask = completion_logprobs(model, prompts, [(place[r.prompt], r.ids) for r in drawn.rollouts])
-    logp.sum().backward()  # type: ignore[no-untyped-call]
+    if not drawn.rollouts:
+        return 0.0, 0.0
+    rows: list[Row] = [(r.prompt, r.ids, r.ids) for r in drawn.rollouts]
+    apart, count, began = 0.0, 0, time.perf_counter()
+    for piece in microbatches(rows, micro_tokens, range(len(rows))):
+        logp, _, mask = completion_logprobs(model, piece.prompts, piece.inputs)
+        logp.sum().backward()  # type: ignore[no-untyped-call]
+        sampled = pad([drawn.rollouts[i].logprobs for i in piece.index], mask.shape[1])
+        apart += float((logp.detach() - sampled)[mask].abs().sum())
+        count += int(mask.sum())
     seconds = time.perf_counter() - began
     model.zero_grad(set_to_none=True)
-    sampled = torch.tensor([x for r in drawn.rollouts for x in r.logprobs])
-    return float((logp.detach()[mask] - sampled).abs().mean()), seconds / len(drawn.rollouts)
+    return apart / count, seconds / len(rows)
 
 
 def _memory(model: Any, settings: LearnSettings) -> float:

@@ -31,6 +31,8 @@ class Progress:
     sampled_tokens: int = 0
     trained_tokens: int = 0
     warmup_tokens: int = 0
+    evaluation_tokens: int = 0
+    weights_version: int = 0
     samples: int = 0
     verifier_errors: float = 0.0
     evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -90,7 +92,6 @@ def make_result(settings: LearnSettings, p: Progress, problems: Sequence[Problem
     def brief(stage: str) -> dict[str, Any] | None:
         return {k: found[stage][k] for k in ("accuracy", "low", "high", "n")} if stage in found else None
 
-    spent = sum(e["sampled_tokens"] for e in found.values())
     return {
         "task": settings.task, "policy": settings.policy, "objective": settings.objective, "seed": settings.seed,
         "before": brief("before"), "after_warmup": brief("after_warmup"), "after": brief("after"),
@@ -101,7 +102,7 @@ def make_result(settings: LearnSettings, p: Progress, problems: Sequence[Problem
         "difference_vs_vote": _difference(found["after"], found["vote_before"]),
         "rl_gain": _difference(found["after"], found["after_warmup" if "after_warmup" in found else "before"]),
         "minutes": round(p.seconds / 60, 2), "sampled_tokens": p.sampled_tokens, "trained_tokens": p.trained_tokens,
-        "warmup_tokens": p.warmup_tokens, "evaluation_tokens": spent,
+        "warmup_tokens": p.warmup_tokens, "evaluation_tokens": p.evaluation_tokens,
         "tokens_per_problem": {stage: e["sampled_tokens"] / max(1, e["n"] + e["errors"]) for stage, e in found.items()},
         "abstained": {stage: e["abstained"] for stage, e in found.items()},
         "dtype": p.dtype, "model": str(folder / "model"), "report": str(folder / "report.html"),

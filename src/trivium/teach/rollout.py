@@ -18,7 +18,7 @@ class Rollouts:
     """What one step sampled.
 
     `traces[i]` answers `problems[i]`; `rewards[i]` is `None` where the verifier failed.  `groups` counts the groups by
-    what they can teach: `mixed` outcomes, `all_correct`, `all_wrong`.
+    what they can teach: `mixed` outcomes, `all_correct`, `all_wrong`, or nothing as the verifier failed (`unjudged`).
     """
 
     problems: list[Problem]
@@ -56,7 +56,7 @@ class Sampler:
         groups, sampled = asyncio.run(self._groups(problems, seed))
         ended = time.perf_counter()
         traces, rewards, rollouts = [], [], []
-        kinds = {"mixed": 0, "all_correct": 0, "all_wrong": 0}
+        kinds = {"mixed": 0, "all_correct": 0, "all_wrong": 0, "unjudged": 0}
         metrics: dict[str, tuple[float, float]] = {}
         for g, (group, completions) in enumerate(zip(groups, sampled, strict=True), first_group):
             paid = self.reward.pay(group)
@@ -64,7 +64,7 @@ class Sampler:
                 had = metrics.get(name, (0.0, 0.0))
                 metrics[name] = (had[0] + total, had[1] + count)
             judged = [t.verdict.correct for t in group if t.verdict is not None and t.verdict.status != "error"]
-            kinds["mixed" if any(judged) and not all(judged) else "all_correct" if any(judged) else "all_wrong"] += 1
+            kinds[_kind(judged)] += 1
             traces += group
             rewards += paid.rewards
             rollouts += [
@@ -106,6 +106,12 @@ class Sampler:
         trace.answer, trace.response, trace.answer_node = trace.verdict.answer, completion.text, node
         trace.finish, trace.usage = completion.finish, completion.usage + Usage(seconds=seconds)
         return trace
+
+
+def _kind(judged: Sequence[bool]) -> str:
+    if not judged:
+        return "unjudged"
+    return "all_correct" if all(judged) else "mixed" if any(judged) else "all_wrong"
 
 
 def _rollout(completion: Completion, reward: float, group: int, trace: Trace) -> Rollout:

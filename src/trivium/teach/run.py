@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import gc
-import inspect
 import json
 import math
 import os
@@ -27,15 +26,12 @@ import torch
 from trivium.data.pairs import outcome_pairs
 from trivium.data.pool import Pool
 from trivium.engine.memory import keep_memory
-from trivium.errors import RunError, Unsupported, UserError
+from trivium.errors import RunError, UserError
 from trivium.learn import OBJECTIVES
 from trivium.learn.batch import Demonstration
 from trivium.learn.fit import Example, Learner, Optimiser, StepReport, fit
-from trivium.learn.types import Objective
-from trivium.policies import policy as make_policy
-from trivium.policies.folder import DTYPES, dtype_name
+from trivium.policies.folder import dtype_name
 from trivium.policies.local import LocalPolicy
-from trivium.registry import parse_spec
 from trivium.report import write_report
 from trivium.rewards.composite import parse_rewards
 from trivium.search import method
@@ -43,44 +39,18 @@ from trivium.search.driver import VERIFY_TIMEOUT, Judge
 from trivium.search.evaluate import Evaluation, evaluate
 from trivium.stats import wilson
 from trivium.store import Run
+from trivium.store.files import disk
 from trivium.tasks import task as make_task
 from trivium.teach import Listen
+from trivium.teach.parts import local_policy, make_objective
 from trivium.teach.progress import Progress, as_row, diagnosis, make_result, mean, merge
 from trivium.teach.rollout import Rollouts, Sampler
 from trivium.teach.settings import LearnSettings
-from trivium.types import Budget, Sampling, Trace
+from trivium.types import Budget, Sampling, Split, Trace
 
 SILENT_STEPS = 8
 """Steps in a row without any signal after which a run is stopped: it is not going to learn."""
 TRANSCRIPTS = 12
-
-
-def local_policy(settings: LearnSettings, dtype: str = "") -> LocalPolicy:
-    """The policy to teach, its random weights (if any) following the run's seed, in `dtype` if one is named.
-
-    Raises Unsupported for a policy whose weights are not here.
-    """
-    name, _, options = parse_spec(settings.policy)
-    spec = settings.policy
-    if name == "tiny" and "seed" not in options:
-        spec += f"{',' if ':' in spec else ':'}seed={settings.seed}"
-    made = make_policy(spec)
-    if not isinstance(made, LocalPolicy):
-        raise Unsupported(
-            f"policy {settings.policy} cannot be taught: its weights are not in this process. Policies that can: tiny,"
-            " smollm2, hf"
-        )
-    made.model.to(DTYPES.get(dtype, made.model.head.dtype))
-    return made
-
-
-def make_objective(spec: str, max_tokens: int) -> Objective[Any]:
-    """The objective a spec describes; one that divides by the generation cap gets the run's unless the spec names
-    one.
-    """
-    name, _, options = parse_spec(spec)
-    capped = "max_tokens" in inspect.signature(OBJECTIVES.factory(name)).parameters and "max_tokens" not in options
-    return OBJECTIVES.build(spec, **({"max_tokens": max_tokens} if capped else {}))
 
 
 class Stopped(Exception):
@@ -96,12 +66,15 @@ class Teaching:
         self.problems = self.task.problems("test", settings.eval_n, settings.seed)
         limit = settings.max_tokens or self.task.max_tokens
         self.objective = make_objective(settings.objective, limit)
+        if settings.updates > 1 and self.objective.kind != "policy-gradient":
+            raise UserError(f"--updates {settings.updates}: only rollouts are learnt from in parts; leave it out")
         self.sampling = Sampling(temperature=settings.temperature, max_tokens=limit)
         self.reward = parse_rewards(settings.reward, max_tokens=limit)
         torch.set_num_threads(settings.threads or os.cpu_count() or 1)
         keep_memory()
         self.progress, saved = self._load()
         self.policy = local_policy(settings, self.progress.dtype)
+        self.policy.weights_version = self.progress.weights_version
         self.progress.dtype = dtype_name(self.policy.model.head.dtype)
         stage = "warmup" if settings.warmup_steps and "warmup" not in self.progress.done else "rl"
         self.learner = Learner(
@@ -189,7 +162,7 @@ class Teaching:
             self._between_steps()
             began = time.perf_counter()
         p.step = 0
-        self.policy.weights_version += 1
+        self._moved()
         self.learner.restart(self._optimiser("rl"))
 
     def _learn(self) -> None:
@@ -218,12 +191,19 @@ class Teaching:
         for reports in fit(self.learner, stream(), self.objective, updates=s.updates):
             p.step += 1
             p.drawn += int(s.prompts or 1) * max(1, len(drawn))
-            self.policy.weights_version += 1
+            self._moved()
             now = time.perf_counter()
             self._account(drawn, reports, steps, now - began)
+            if s.eval_every and p.step % s.eval_every == 0 and p.step < steps:
+                self._record("progress", self._measure("progress", "greedy", self.policy, None, "dev"))
             self._between_steps()
             began = time.perf_counter()
         p.step = 0
+
+    def _moved(self) -> None:
+        """Name the new weights, so that every trace tells which sampled it, over all sittings of a run."""
+        self.policy.weights_version += 1
+        self.progress.weights_version = self.policy.weights_version
 
     def _sample(self, sampler: Sampler, step: int) -> list[Rollouts]:
         """The rollouts of a step: one round, or more while groups without signal leave room (`refill`)."""
@@ -304,7 +284,9 @@ class Teaching:
             self._checkpoint()
             raise RunError(f"{SILENT_STEPS} steps in a row taught nothing: {diagnosis(drawn, self.sampling)}")
 
-    def _measure(self, stage: str, name: str, policy: LocalPolicy, budget: Budget | None) -> Evaluation:
+    def _measure(
+        self, stage: str, name: str, policy: LocalPolicy, budget: Budget | None, split: Split = "test"
+    ) -> Evaluation:
         """Run a method over the held-out problems, telling how far it is."""
         began, last, done, right, n = time.perf_counter(), 0.0, 0, 0, len(self.problems)
 
@@ -322,11 +304,13 @@ class Teaching:
 
         sampling = Sampling(max_tokens=self.sampling.max_tokens)
         found = evaluate(
-            method(name), self.task, policy, n=n, split="test", seed=self.settings.seed, sampling=sampling,
+            method(name), self.task, policy, n=n, split=split, seed=self.settings.seed, sampling=sampling,
             budget=budget, listen=listen,
         )  # fmt: skip
         self.progress.evaluation_seconds = time.perf_counter() - began
-        self.run.traces(stage, self.progress.step, found.traces, self.problems)
+        self.progress.evaluation_tokens += found.usage.sampled_tokens
+        problems = self.problems if split == "test" else self.task.problems(split, n, self.settings.seed)
+        self.run.traces(stage, self.progress.step, found.traces, problems)
         return found
 
     def _record(self, stage: str, found: Evaluation) -> None:
@@ -352,10 +336,17 @@ class Teaching:
         shown = self.pool.take(start, n)
         if any(p.solution is None for p in shown):
             raise UserError(f"task {self.settings.task} has no written solutions to imitate; choose another objective")
-        return [
+        made = [
             Demonstration(self.policy.encode(p.question.messages), self.policy.encode_response(str(p.solution)))
             for p in shown
         ]
+        longest, context = max(len(d.prompt) + len(d.ids) for d in made), self.policy.model.c.context
+        if longest > context:
+            raise UserError(
+                f"a prompt and its solution have {longest} tokens but {self.policy.name} reads at most {context};"
+                " choose an easier level of the task, or a policy with a longer context"
+            )
+        return made
 
     def _optimiser(self, stage: str) -> Optimiser:
         s = self.settings
@@ -440,7 +431,8 @@ class Teaching:
     def _save(self) -> None:
         """The model folder, in the number type that was measured."""
         self._stage("save", "writing the model folder", 0)
-        self.policy.save(self.run.path / "model")
+        with disk(self.run.path / "model"):
+            self.policy.save(self.run.path / "model")
 
     def _finish(self) -> dict[str, Any]:
         """Write the result, then the report from it."""
