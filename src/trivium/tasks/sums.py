@@ -15,6 +15,8 @@ from trivium.verify.check import reference_number
 from trivium.verify.parse import format_number, number_value
 
 Tokens = list[int | str]
+INSTRUCTION = "Work it out."
+"""Short, because a model learns from thousands of prompts; and it takes the place of a template's longer default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,13 @@ class Sums(Described):
         numbers = [rng.randint(low, high) for _ in range(rng.randint(self.min_terms or self.terms, self.terms))]
         expression = str(numbers[0]) + "".join(rng.choice(self.ops) + str(x) for x in numbers[1:])
         lines, answer, lowest = work_out(expression)
-        prompt = f"Work out {expression} step by step."
-        if (lowest < 0 and not self.negative) or leaks(str(answer), prompt):
+        if (lowest < 0 and not self.negative) or leaks(str(answer), expression):
             return None
         return new_problem(
             self.family,
             expression,
-            prompt,
+            expression,
+            system=INSTRUCTION,
             reference={"expression": expression, "answer": answer},
             gold=str(answer),
             answer_format="number",
