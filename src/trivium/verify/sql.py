@@ -74,13 +74,13 @@ def trusted_rows(script: str, query: str) -> Rows:
 
 
 def _same_cell(a: Any, b: Any) -> bool:
-    if isinstance(a, bool) or isinstance(b, bool) or not (_is_number(a) and _is_number(b)):
-        return type(a) is type(b) and bool(a == b)
-    return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)
+    if _is_number(a) and _is_number(b):
+        return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)
+    return type(a) is type(b) and bool(a == b)
 
 
 def _is_number(cell: Any) -> bool:
-    return isinstance(cell, (int, float))
+    return isinstance(cell, (int, float)) and not isinstance(cell, bool)
 
 
 def _sort_key(row: Sequence[Any]) -> list[tuple[int, float, str]]:
