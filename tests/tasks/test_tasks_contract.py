@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from trivium.tasks import TASKS, task
-from trivium.tasks.contract import check_task
+from trivium.tasks.contract import check_task, leaked_answer
 from trivium.tasks.sums import Sums
 from trivium.types import Problem, Split, Task, Verdict
 
@@ -26,15 +27,38 @@ VARIANTS = {
     "chain": ["chain", "chain:steps=5,min_steps=2,ops=+-*,shuffle=true", "chain:distractors=0,digits=2"],
     "graph-search": ["graph-search", "graph-search:shortest=true,nodes=16,distance=5"],
     "rules": ["rules", "rules:hops=4,min_hops=1,distractors=4"],
+    "gym": ["gym:basic_arithmetic", "gym:chain_sum", "gym:countdown,max_numbers=4", "gym:spell_backward"],
+    "file": ["file:ROWS,question=q,answer=a,verifier=number", "file:ROWS,question=q,answer=word"],
 }
 # Dealing these costs tens of milliseconds a problem: every draw is checked against rivals, or on databases.
-COSTLY = {"programs": 5, "sql": 5}
+COSTLY = {"programs": 5, "sql": 5, "gym": 8}
 SPECS = [spec for name in TASKS.names() for spec in VARIANTS.get(name, [name])]
 
 
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small data file, the `ROWS` of the specs above."""
+    path = tmp_path_factory.mktemp("data") / "rows.jsonl"
+    words = ["nought", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    made = [
+        {"q": f"What is {i} plus 500?", "a": i + 500, "word": " ".join(words[int(c)] for c in str(i))}
+        for i in range(1, 400)
+    ]
+    path.write_text("\n".join(map(json.dumps, made)))
+    return path
+
+
 @pytest.mark.parametrize("spec", SPECS)
-def test_every_task_keeps_the_contract(spec: str) -> None:
-    assert check_task(task(spec), n=COSTLY.get(spec.partition(":")[0], 20)) == []
+def test_every_task_keeps_the_contract(spec: str, rows: Path) -> None:
+    assert check_task(task(spec.replace("ROWS", str(rows))), n=COSTLY.get(spec.partition(":")[0], 20)) == []
+
+
+@pytest.mark.parametrize("name", sorted(set(TASKS.names()) - {"gym", "file"}))
+def test_no_prompt_of_our_own_contains_its_answer(name: str) -> None:
+    """Chance is no excuse where we write the generator."""
+    assert [
+        leaked_answer(p) for p in task(name).problems("train", 5 if name in COSTLY else 200) if leaked_answer(p)
+    ] == []
 
 
 @functools.cache
@@ -46,8 +70,8 @@ def _dealt(spec: str) -> tuple[Task, list[Problem]]:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(st.text(), st.text(alphabet="0123456789+-*/=()>: \nABCabc,.{}\\`")), st.integers(0, 2))
 @pytest.mark.parametrize("spec", SPECS)
-def test_no_response_makes_a_verifier_raise(spec: str, response: str, which: int) -> None:
-    built, problems = _dealt(spec)
+def test_no_response_makes_a_verifier_raise(spec: str, rows: Path, response: str, which: int) -> None:
+    built, problems = _dealt(spec.replace("ROWS", str(rows)))
     verdict = built.verify(problems[which], response)
     assert verdict.status != "error", verdict.detail
     assert all(0 <= part <= 1 for part in verdict.parts.values())

@@ -33,8 +33,8 @@ CLOSED_FORMATS = ("truth", "choice")
 """Answer formats whose possible answers the prompt lists, the right one among them."""
 
 MOST_LUCKY = 0.1
-"""Share of near-misses that may be right by chance where answers are not numbers (another problem's query may give the
-same result)."""
+"""Share that chance explains: of near-misses that are right where answers are not numbers (another problem's query may
+give the same result), and of prompts that contain the answer (`9 / 3` of a generator that does not avoid it)."""
 
 
 def check_task(task: Task, *, n: int = 20, seeds: tuple[int, ...] = (0, 1, 2), extractive: bool = False) -> list[str]:
@@ -113,6 +113,7 @@ def _check_splits(hands: dict[tuple[Split, int], list[Problem]]) -> Iterator[str
 
 
 def _check_problems(problems: list[Problem], extractive: bool) -> Iterator[str]:
+    leaking: list[str] = []
     for problem in problems:
         try:
             json.dumps(problem.reference, allow_nan=False)
@@ -121,14 +122,21 @@ def _check_problems(problems: list[Problem], extractive: bool) -> Iterator[str]:
         answer_format = problem.question.answer_format
         if answer_format not in PARSERS:
             yield f"answer format {answer_format!r} of {problem.key!r} is unknown; expected one of {', '.join(PARSERS)}"
-            continue
-        answer = PARSERS[answer_format](problem.gold)
-        if answer is None:
+        elif PARSERS[answer_format](problem.gold) is None:
             yield f"the {answer_format} parser reads nothing from the gold of {problem.key!r}, so it cannot vote"
-        elif not extractive and answer_format not in CLOSED_FORMATS:
-            prompt = "\n".join(message.content for message in problem.question.messages)
-            if leaks(answer, prompt):
-                yield f"the prompt of {problem.key!r} contains the gold answer {answer!r}"
+        elif leaked := leaked_answer(problem):
+            leaking.append(f"the prompt of {problem.key!r} contains the gold answer {leaked!r}")
+    if not extractive and len(leaking) > MOST_LUCKY * len(problems):
+        yield f"{leaking[0]}; so do {len(leaking)} of {len(problems)} prompts"
+
+
+def leaked_answer(problem: Problem) -> str | None:
+    """The gold answer if the prompt contains it, where the prompt does not list all possible answers anyway."""
+    if problem.question.answer_format in CLOSED_FORMATS:
+        return None
+    answer = PARSERS[problem.question.answer_format](problem.gold) or ""
+    prompt = "\n".join(message.content for message in problem.question.messages)
+    return answer if leaks(answer, prompt) else None
 
 
 def _check_right(task: Task, problems: list[Problem]) -> Iterator[str]:
