@@ -84,7 +84,7 @@ class Uniforms:
     __slots__ = ("_buffer", "_rng", "_used")
 
     def __init__(self, seed: int, index: int) -> None:
-        self._rng = np.random.Generator(np.random.Philox(key=[seed % 2**64, index]))
+        self._rng = np.random.Generator(np.random.Philox(key=np.array([seed % 2**64, index], dtype=np.uint64)))
         self._buffer: list[float] = []
         self._used = 0
 

@@ -61,7 +61,8 @@ class _TokenLogprobs(torch.autograd.Function):
         lse, entropy = torch.empty_like(logp), torch.empty_like(logp)
         for at in range(0, len(ids), CHUNK):
             part = slice(at, at + CHUNK)
-            z = logits[part].float().div_(temperature)
+            # Not in place: `float()` of float32 logits is the kept logits themselves.
+            z = logits[part].float() / temperature
             lse[part] = torch.logsumexp(z, dim=-1)
             logp[part] = z.gather(1, ids[part, None]).squeeze(1) - lse[part]
             p = (z - lse[part, None]).exp_()
