@@ -25,7 +25,6 @@ import torch
 
 from trivium.data.pairs import outcome_pairs
 from trivium.data.pool import Pool
-from trivium.engine.memory import keep_memory
 from trivium.errors import RunError, UserError
 from trivium.learn import OBJECTIVES
 from trivium.learn.batch import Demonstration
@@ -71,7 +70,6 @@ class Teaching:
         self.sampling = Sampling(temperature=settings.temperature, max_tokens=limit)
         self.reward = parse_rewards(settings.reward, max_tokens=limit)
         torch.set_num_threads(settings.threads or os.cpu_count() or 1)
-        keep_memory()
         self.progress, saved = self._load()
         self.policy = local_policy(settings, self.progress.dtype)
         self.policy.weights_version = self.progress.weights_version

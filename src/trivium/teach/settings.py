@@ -14,16 +14,18 @@ def _option(default: Any, help: str) -> Any:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # A pretrained model knows digits and language: few, small steps.
+    # A pretrained model knows digits and language.  A short warm-up gives the format and leaves its answers varied; a
+    # longer one makes it confident too early, and then few groups have any signal left to learn from.
     "pretrained": {
-        "task": "sums",
-        "steps": 30,
+        "task": "sums:terms=2,ops=+",
+        "steps": 28,
         "prompts": 16,
         "samples": 8,
-        "lr": 3e-5,
-        "warmup_steps": 16,
+        "max_tokens": 32,
+        "lr": 2e-5,
+        "warmup_steps": 4,
         "warmup_batch": 32,
-        "warmup_lr": 1e-4,
+        "warmup_lr": 5e-5,
     },
     # Random weights know nothing: the warm-up has to teach what a digit is.
     "random": {
@@ -79,7 +81,8 @@ class LearnSettings:
     def __post_init__(self) -> None:
         preset = PRESETS["random" if parse_spec(self.policy)[0] == "tiny" else "pretrained"]
         for name, value in preset.items():
-            if getattr(self, name) is None:
+            # The cap belongs to the preset's task; another task has its own.
+            if getattr(self, name) is None and (name != "max_tokens" or self.task == preset["task"]):
                 object.__setattr__(self, name, value)
         for name, least in _LEAST.items():
             value = getattr(self, name)
