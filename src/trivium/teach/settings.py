@@ -74,7 +74,7 @@ class LearnSettings:
     seed: int = _option(0, "Decides problems, samples and, for tiny policies, weights.")
     threads: int = _option(0, "Threads for tensors; 0: one for each core.")
     micro_tokens: int = _option(
-        1536, "Tokens computed at a time when learning: memory against speed, never the result."
+        1024, "Tokens computed at a time when learning: memory against speed, never the result."
     )
     checkpoint_share: float = _option(0.05, "Largest share of the time that checkpoints may take.")
 
