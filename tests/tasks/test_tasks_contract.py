@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import subprocess
 import sys
@@ -61,20 +60,19 @@ def test_no_prompt_of_our_own_contains_its_answer(name: str) -> None:
     ] == []
 
 
-@functools.cache
-def _dealt(spec: str) -> tuple[Task, list[Problem]]:
-    built = task(spec)
-    return built, built.problems("train", 3)
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.one_of(st.text(), st.text(alphabet="0123456789+-*/=()>: \nABCabc,.{}\\`")), st.integers(0, 2))
 @pytest.mark.parametrize("spec", SPECS)
-def test_no_response_makes_a_verifier_raise(spec: str, rows: Path, response: str, which: int) -> None:
-    built, problems = _dealt(spec.replace("ROWS", str(rows)))
-    verdict = built.verify(problems[which], response)
-    assert verdict.status != "error", verdict.detail
-    assert all(0 <= part <= 1 for part in verdict.parts.values())
+def test_no_response_makes_a_verifier_raise(spec: str, rows: Path) -> None:
+    built = task(spec.replace("ROWS", str(rows)))
+    problems = built.problems("train", 3)
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.one_of(st.text(), st.text(alphabet="0123456789+-*/=()>: \nABCabc,.{}\\`")), st.sampled_from(problems))
+    def judge(response: str, problem: Problem) -> None:
+        verdict = built.verify(problem, response)
+        assert verdict.status != "error", verdict.detail
+        assert all(0 <= part <= 1 for part in verdict.parts.values())
+
+    judge()
 
 
 def test_names_and_summaries_load_no_heavy_package() -> None:
@@ -121,6 +119,10 @@ def _say(problem: Problem, text: str) -> Problem:
 
 def _same_hand(self: Sums, split: Split, n: int, seed: int = 0) -> list[Problem]:
     return Sums.problems(self, split, n, 0)
+
+
+def _no_test(self: Sums, split: Split, n: int, seed: int = 0) -> list[Problem]:
+    return [] if split == "test" else Sums.problems(self, split, n, seed)
 
 
 def _one_pool(self: Sums, split: Split, n: int, seed: int = 0) -> list[Problem]:
@@ -178,6 +180,7 @@ def _blames_model(self: Sums, problem: Problem, response: str) -> Verdict:
         (_with(max_tokens=0), "max_tokens=0"),
         (_with(max_tokens=4), "cuts it off"),
         (_with(summary=" "), "no summary"),
+        (_with(problems=_no_test), "has no test problems"),
         (_with(problems=lambda self, split, n, seed=0: []), "deals no problems"),
     ],
 )

@@ -63,8 +63,10 @@ def test_no_program_is_unparseable(response: str) -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    [None, {}, {"name": "f"}, {"name": "f", "tests": []}, {"name": "f(", "tests": [[[1], 1]]}]
-    + [{"name": "f", "tests": [[1, 1]]}, {"name": "f", "tests": [[[1]]]}],
+    [
+        *(None, {}, {"name": "f"}, {"name": "f", "tests": []}, {"name": "f(", "tests": [[[1], 1]]}),
+        *({"name": "f", "tests": [[1, 1]]}, {"name": "f", "tests": [[[1]]]}),
+    ],
 )
 def test_a_broken_reference_raises(broken: Any) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
@@ -74,10 +76,10 @@ def test_a_broken_reference_raises(broken: Any) -> None:
 @pytest.mark.parametrize(
     ("got", "expected", "same"),
     [
-        (True, 1, False), (1, True, False), (True, True, True), (1, 1.0, True), (0.1 + 0.2, 0.3, True), (0.31, 0.3, False),
-        ((1, [2]), [1, [2]], True), ([1], [1, 2], False), ({"a": (1,)}, {"a": [1]}, True), ({"a": 1}, {"b": 1}, False),
-        ("a", "a", True), ("1", 1, False), (None, None, True), (None, 0, False), (10**400, 1.0, False),
-        ({1}, [1], False), (10**30, 10**30 + 1, False), (float("nan"), 1.0, False),
+        (True, 1, False), (1, True, False), (True, True, True), (1, 1.0, True), (0.1 + 0.2, 0.3, True),
+        (0.31, 0.3, False), ((1, [2]), [1, [2]], True), ([1], [1, 2], False), ({"a": (1,)}, {"a": [1]}, True),
+        ({"a": 1}, {"b": 1}, False), ("a", "a", True), ("1", 1, False), (None, None, True), (None, 0, False),
+        (10**400, 1.0, False), ({1}, [1], False), (10**30, 10**30 + 1, False), (float("nan"), 1.0, False),
     ],
 )  # fmt: skip
 def test_values_are_the_same_by_kind_and_size(got: Any, expected: Any, same: bool) -> None:

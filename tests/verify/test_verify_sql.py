@@ -28,9 +28,9 @@ OLDEST = {"databases": [SHOP], "query": "SELECT name FROM people ORDER BY age DE
 @pytest.mark.parametrize(
     "query",
     [
-        "select p.name as w, sum(o.price)::double as t from people p, orders o where person_id = p.id group by p.name order by t",
+        "select p.name, sum(o.price)::double as t from people p, orders o where person_id = p.id group by 1 order by t",
         "SELECT name, (SELECT SUM(price) FROM orders WHERE person_id = p.id) AS t FROM people p WHERE t IS NOT NULL",
-        "WITH t AS (SELECT person_id i, SUM(price) s FROM orders GROUP BY i) SELECT name, s FROM t JOIN people ON id = i;",
+        "WITH t AS (SELECT person_id i, SUM(price) s FROM orders GROUP BY 1) SELECT name, s FROM t, people WHERE id=i;",
     ],
 )
 def test_a_query_is_right_by_its_rows(query: str) -> None:
