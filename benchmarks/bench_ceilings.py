@@ -47,7 +47,7 @@ def rows(pairs: int = 5, spec: str = "smollm2", lesson: Lesson = LESSON) -> list
 
 
 def generation_gflops(facts: Facts) -> float:
-    """All prompt tokens and all sampled ones but each row's last go through the layers, all sampled ones use the head."""
+    """All prompt tokens and all sampled ones but each row's last pass the layers; all sampled ones use the head."""
     through = facts["prefilled_tokens"] + facts["sampled_tokens"] - facts["samples"]
     work = 2 * (facts["body_parameters"] * through + facts["head_parameters"] * facts["sampled_tokens"])
     return float(work / facts["seconds_generate"] / 1e9)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TextIO
 
 from trivium.errors import RunError
@@ -42,6 +43,7 @@ class Worker:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", target, json.dumps(arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, env=os.environ | quiet,
+            cwd=Path(__file__).parents[1],
         )  # fmt: skip
 
     def __enter__(self) -> Worker:
