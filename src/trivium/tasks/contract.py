@@ -95,6 +95,8 @@ def _check_dealing(task: Task, hands: dict[tuple[Split, int], list[Problem]]) ->
         if wrong := [p.split for p in hand if p.split != split]:
             yield f"asked for {split}, dealt a problem marked {wrong[0]}"
     for split in SPLITS:
+        if not hands[split, first]:
+            yield f"has no {split} problems; expected some in every split"
         dealt = [[p.key for p in hand] for (s, _), hand in hands.items() if s == split and len(hand) > 2]
         if len(dealt) > 1 and all(keys == dealt[0] for keys in dealt):
             yield f"every seed deals the same {split} problems in the same order"
