@@ -13,6 +13,11 @@ from trivium.models.decoder import DecoderConfig
 GROW = 64
 
 
+def rounded(places: int) -> int:
+    """The places a cache takes where `places` are needed: whole multiples of `GROW`."""
+    return -(-places // GROW) * GROW
+
+
 class Cache:
     """Keys and values of up to `rows` sequences, each with a length of its own, kept dense: rows 0..`used`-1 are live.
 
@@ -34,13 +39,14 @@ class Cache:
         """Make room for `rows` sequences of `places` tokens, keeping what is there."""
         if rows <= self.keys.shape[1] and places <= self.places:
             return
-        places = -(-places // GROW) * GROW
+        places = rounded(places)
         if self.used:  # an empty cache is made anew, so that one long batch does not set its size for ever
             rows, places = max(rows, self.keys.shape[1]), max(places, self.places)
         shape = (self.c.layers, rows, self.c.kv_heads, places, self.c.head_dim)
         for name in ("keys", "values"):
             old, new = getattr(self, name), torch.zeros(shape, dtype=self.dtype)
-            new[:, : self.used, :, : old.shape[3]] = old[:, : self.used]
+            if self.used:
+                new[:, : self.used, :, : old.shape[3]] = old[:, : self.used]
             setattr(self, name, new)
         lengths = torch.zeros(rows, dtype=torch.long)
         lengths[: self.used] = self.lengths[: self.used]

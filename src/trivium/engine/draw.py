@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trivium.errors import RunError
 from trivium.types import Sampling
 
 BLOCK = 256
@@ -25,9 +26,15 @@ def draw(logits: Tensor, u: Tensor, sampling: Sequence[Sampling]) -> tuple[Tenso
 
     The log-prob is that of the untruncated distribution at temperature 1, whatever the row's temperature, top-k and
     top-p: it is what a training forward computes for the same token.  Ties of a greedy row go to the lowest id.
+    Raises RunError for logits that are not finite.
     """
     z = logits.float()
     lse = torch.logsumexp(z, dim=-1)
+    if not bool(lse.isfinite().all()):
+        raise RunError(
+            "the model's output is not finite, so nothing can be sampled from it; its weights are damaged, or training"
+            " with too high an --lr has ruined them"
+        )
     greedy = torch.tensor([s.temperature == 0 for s in sampling])
     if bool(greedy.all()):
         ids = z.argmax(-1)

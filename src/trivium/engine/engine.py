@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
-from trivium.engine.cache import Cache, Prefill, Step
+from trivium.engine.cache import Cache, Prefill, Step, rounded
 from trivium.engine.draw import Uniforms, draw
-from trivium.errors import RunError
 from trivium.models.decoder import Decoder
 from trivium.types import Finish, Sampling
 
@@ -96,6 +95,7 @@ class Engine:
         self.rows.clear()
         self.cache = None
 
+    @torch.inference_mode()
     def cancel(self, job: Job) -> None:
         """Forget a job's queued and running samples."""
         self.queue = deque(item for item in self.queue if item[0] is not job)
@@ -132,8 +132,10 @@ class Engine:
         # All rows of the cache are as long as its longest, so one long row sets the price of every other.
         head = [job for job, _ in itertools.islice(self.queue, self.max_rows)]
         jobs = {*head, *(row.job for row in self.rows)}
-        places = min(c.context, max(len(job.prompt) + job.sampling.max_tokens for job in jobs))
-        row_bytes = 2 * c.layers * c.kv_heads * c.head_dim * self.model.embed.weight.element_size() * (places + 1)
+        places = rounded(min(c.context, max(len(job.prompt) + job.sampling.max_tokens for job in jobs)) + 1)
+        if self.rows:
+            places = max(places, self._cache().places)
+        row_bytes = 2 * c.layers * c.kv_heads * c.head_dim * self.model.embed.weight.element_size() * places
         limit = max(1, min(self.max_rows, self.cache_bytes // row_bytes))
         free = limit - len(self.rows)
         return free if free >= min(len(self.queue), max(1, limit // 8)) else 0
@@ -164,11 +166,6 @@ class Engine:
         logits = F.linear(hidden, self.model.head)
         u = torch.tensor([row.uniforms.next() for row in rows], dtype=torch.float64)
         ids, logprobs = draw(logits, u, [row.job.sampling for row in rows])
-        if not bool(logprobs.isfinite().all()):
-            raise RunError(
-                "the model's output is not finite, so nothing can be sampled from it; its weights are damaged, or"
-                " training with too high an --lr has ruined them"
-            )
         self.counters.sampled += len(rows)
         ended = []
         for i, (token, logprob) in enumerate(zip(ids.tolist(), logprobs.tolist(), strict=True)):

@@ -72,7 +72,6 @@ class FallbackPolicy(Chat):
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
         control = _Control(rows, self)
-        # A configuration of our own: what the checkpoint's would add (penalties, filters) nobody has asked for.
         settings = GenerationConfig(
             max_new_tokens=min(job.sampling.max_tokens, self.context - len(job.prompt)), do_sample=False,
             pad_token_id=self.tokenizer.pad_token_id or 0,
@@ -130,12 +129,14 @@ class _Control:
 
 def load_fallback(folder: Path, name: str, dtype: torch.dtype, max_rows: int, chat: dict[str, Any], why: str) -> Policy:
     """A `FallbackPolicy` over `folder`, and one warning that says so and why."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
     except (ValueError, OSError, ImportError) as error:
         raise UserError(f"neither the fast engine nor transformers runs {name}: {why}; {error}") from error
+    # What the checkpoint's own settings would add (penalties, filters) nobody has asked for.
+    model.generation_config = GenerationConfig()
     warnings.warn(
         f"{name}: {why}; transformers' generate is used, which is correct but many times slower, and this model cannot"
         " be taught",
