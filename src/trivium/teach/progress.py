@@ -59,6 +59,23 @@ def merge(parts: Sequence[Rollouts]) -> Rollouts:
     )  # fmt: skip
 
 
+def signal_row(drawn: Rollouts | None) -> dict[str, Any]:
+    """The part of a step's row that describes what was sampled; zeros where nothing was."""
+    if drawn is None:
+        return {"tokens_sampled": 0, "seconds_generate": 0.0, "seconds_verify": 0.0}
+    groups = sum(drawn.groups.values())
+    return {
+        "reward": drawn.mean("reward"), "accuracy": drawn.mean("accuracy"),
+        "terms": {k.removeprefix("reward/"): drawn.mean(k) for k in drawn.metrics if k.startswith("reward/")},
+        "length": mean([float(t.usage.sampled_tokens) for t in drawn.traces]),
+        "truncated": mean([float(t.finish == "length") for t in drawn.traces]),
+        "signal": drawn.groups["mixed"] / groups, "all_correct": drawn.groups["all_correct"] / groups,
+        "all_wrong": drawn.groups["all_wrong"] / groups, "verifier_errors": drawn.mean("verifier_errors"),
+        "tokens_sampled": drawn.sampled_tokens, "seconds_generate": drawn.seconds_generate,
+        "seconds_verify": drawn.seconds_verify,
+    }  # fmt: skip
+
+
 def diagnosis(drawn: Rollouts, sampling: Sampling) -> str:
     """Why a step had no signal, and what to type."""
     errors = sum(r is None for r in drawn.rewards)

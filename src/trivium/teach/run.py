@@ -42,7 +42,7 @@ from trivium.store.files import disk
 from trivium.tasks import task as make_task
 from trivium.teach import Listen
 from trivium.teach.parts import local_policy, make_objective
-from trivium.teach.progress import Progress, as_row, diagnosis, make_result, mean, merge
+from trivium.teach.progress import Progress, as_row, diagnosis, make_result, mean, merge, signal_row
 from trivium.teach.rollout import Rollouts, Sampler
 from trivium.teach.settings import LearnSettings
 from trivium.types import Budget, Sampling, Split, Trace
@@ -226,7 +226,7 @@ class Teaching:
         row: dict[str, Any] = {
             "phase": "rl", "step": p.step, "steps": steps, "tokens_trained": trained,
             "loss": mean([r.loss for r in reports]), "grad_norm": mean([r.grad_norm for r in reports]),
-            "lr": reports[-1].lr if reports else 0.0, **self._signal(total),
+            "lr": reports[-1].lr if reports else 0.0, **signal_row(total),
         }  # fmt: skip
         for name in ("entropy", "kl_old", "kl_ref", "clip_low", "clip_high", "mismatch", "nll", "preferred"):
             values = [r.metrics[name] for r in reports if name in r.metrics]
@@ -254,22 +254,6 @@ class Teaching:
                 keep=False,
             )  # fmt: skip
             self._check_learning(total, trained)
-
-    def _signal(self, drawn: Rollouts | None) -> dict[str, Any]:
-        """The part of a step's row that describes what was sampled; zeros where nothing was."""
-        if drawn is None:
-            return {"tokens_sampled": 0, "seconds_generate": 0.0, "seconds_verify": 0.0}
-        groups = sum(drawn.groups.values())
-        return {
-            "reward": drawn.mean("reward"), "accuracy": drawn.mean("accuracy"),
-            "terms": {k.removeprefix("reward/"): drawn.mean(k) for k in drawn.metrics if k.startswith("reward/")},
-            "length": mean([float(t.usage.sampled_tokens) for t in drawn.traces]),
-            "truncated": mean([float(t.finish == "length") for t in drawn.traces]),
-            "signal": drawn.groups["mixed"] / groups, "all_correct": drawn.groups["all_correct"] / groups,
-            "all_wrong": drawn.groups["all_wrong"] / groups, "verifier_errors": drawn.mean("verifier_errors"),
-            "tokens_sampled": drawn.sampled_tokens, "seconds_generate": drawn.seconds_generate,
-            "seconds_verify": drawn.seconds_verify,
-        }  # fmt: skip
 
     def _check_learning(self, drawn: Rollouts, trained: int) -> None:
         """Stop with the reason after `SILENT_STEPS` steps in a row that taught nothing."""
@@ -356,7 +340,9 @@ class Teaching:
         return Optimiser(float(s.lr or 0), steps, s.lr_warmup, cast(Any, s.schedule), **common)
 
     def _stage(self, stage: str, message: str, total: int) -> None:
-        self._tell({"phase": "stage", "stage": stage, "message": message, "total": total})
+        """Tell that a stage begins; the history keeps it once, however often the stage is taken up again."""
+        event = {"phase": "stage", "stage": stage, "message": message, "total": total}
+        self._tell(event, keep=self.progress.step == 0 or stage not in ("warmup", "rl"))
 
     def _tell(self, event: dict[str, Any], keep: bool = True) -> None:
         if keep:

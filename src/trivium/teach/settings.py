@@ -8,11 +8,6 @@ from typing import Any
 from trivium.errors import UserError
 from trivium.registry import parse_spec
 
-
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
-
-
 PRESETS: dict[str, dict[str, Any]] = {
     # A pretrained model knows digits and language.  A short warm-up gives the format and leaves its answers varied; a
     # longer one makes it confident too early, and then few groups have any signal left to learn from.
@@ -42,6 +37,16 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Defaults that depend on where the policy's weights come from, measured on the embedded model and on tiny:1M."""
 
 
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+def _preset(name: str, help: str) -> Any:
+    """An option whose default depends on the policy; the help says both."""
+    pretrained, random = (PRESETS[kind].get(name, "the task's") for kind in ("pretrained", "random"))
+    return _option(None, f"{help}  [default: {pretrained}; tiny: {random}]")
+
+
 @dataclass(frozen=True)
 class LearnSettings:
     """Options of `trivium learn`; `None` takes the preset of the policy.
@@ -49,16 +54,16 @@ class LearnSettings:
     Raises UserError for values that no run can use.
     """
 
-    task: str | None = _option(None, "What to teach; see: trivium list tasks.")
+    task: str | None = _preset("task", "What to teach; see: trivium list tasks.")
     policy: str = _option("smollm2", "Whom to teach; see: trivium list policies.")
     objective: str = _option("grpo", "How to learn; see: trivium list objectives.")
     reward: str = _option("outcome=1", "Weighted terms, such as outcome=1,format=0.1.")
-    steps: int | None = _option(None, "Optimiser steps after the warm-up.")
-    prompts: int | None = _option(None, "Problems a step.")
-    samples: int | None = _option(None, "Samples of each problem.")
-    max_tokens: int | None = _option(None, "Longest response in tokens; default: the task's own limit.")
+    steps: int | None = _preset("steps", "Optimiser steps after the warm-up.")
+    prompts: int | None = _preset("prompts", "Problems a step.")
+    samples: int | None = _preset("samples", "Samples of each problem.")
+    max_tokens: int | None = _preset("max_tokens", "Longest response in tokens.")
     temperature: float = _option(1.0, "Sampling temperature of rollouts.")
-    lr: float | None = _option(None, "Learning rate.")
+    lr: float | None = _preset("lr", "Learning rate.")
     schedule: str = _option("constant", "Learning rate over the steps: constant, linear or cosine.")
     lr_warmup: int = _option(0, "Steps over which the learning rate rises from 0.")
     weight_decay: float = _option(0.0, "Decoupled weight decay of AdamW.")
@@ -66,9 +71,11 @@ class LearnSettings:
     grad_clip: float = _option(1.0, "Largest gradient norm; 0 does not clip.")
     updates: int = _option(1, "Optimiser steps on each batch of rollouts, on equal parts of it.")
     refill: int = _option(0, "More rounds of problems a step while groups without signal are dropped.")
-    warmup_steps: int | None = _option(None, "Supervised steps on program-written solutions before learning; 0: none.")
-    warmup_batch: int | None = _option(None, "Solutions a warm-up step.")
-    warmup_lr: float | None = _option(None, "Learning rate of the warm-up.")
+    warmup_steps: int | None = _preset(
+        "warmup_steps", "Supervised steps on program-written solutions before learning; 0: none."
+    )
+    warmup_batch: int | None = _preset("warmup_batch", "Solutions a warm-up step.")
+    warmup_lr: float | None = _preset("warmup_lr", "Learning rate of the warm-up.")
     eval_n: int = _option(300, "Held-out problems to measure on.")
     eval_every: int = _option(0, "Measure on dev problems every so many steps; 0: never.")
     seed: int = _option(0, "Decides problems, samples and, for tiny policies, weights.")
