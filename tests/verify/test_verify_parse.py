@@ -6,7 +6,7 @@ import time
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivium.errors import UnknownName
@@ -51,6 +51,7 @@ PIECES += [
 texts = st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 
 
+@settings(deadline=None, derandomize=True)
 @given(texts)
 @pytest.mark.parametrize("name", sorted(PARSERS))
 def test_parsers_are_total_and_abstain_with_none(name: str, text: str) -> None:
@@ -67,9 +68,9 @@ def test_nothing_is_an_abstention(name: str, text: str) -> None:
 @pytest.mark.parametrize("name", sorted(PARSERS))
 @pytest.mark.parametrize("unit", ["[", "{", "\\boxed{", "(", "9", "1,", "-", "```", "A ", "Answer: ", "select ", "$1"])
 def test_long_hostile_texts_are_read_in_bounded_time(name: str, unit: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     PARSERS[name](unit * (30_000 // len(unit)))
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
 
 
 @pytest.mark.parametrize(
@@ -120,11 +121,13 @@ def test_number(text: str, answer: str | None) -> None:
     assert PARSERS["number"](text) == answer
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.fractions(max_denominator=10**6))
 def test_a_number_is_read_back_exactly(value: Fraction) -> None:
     assert number_value(f"Answer: {format_number(value)}") == value
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.integers(-(10**30), 10**30))
 def test_spellings_of_one_integer_vote_together(value: int) -> None:
     spellings = [f"{value}", f"{value:,}", f"{value}.0", f"Answer: {value}.", f"\\boxed{{{value}}}", f"= {value}"]
