@@ -117,8 +117,10 @@ def test_rows_are_a_multiset(rows: list[list[Any]], rng: Any) -> None:
 
 
 @settings(deadline=None)
-@given(st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=6))
+@given(st.lists(st.integers(-(10**6), 10**6) | st.integers(-(10**15), 10**15), min_size=1, max_size=6))
 def test_numbers_agree_whatever_their_types_to_tolerance(numbers: list[int]) -> None:
     assert same_rows([[v * (1 + 1e-9)] for v in numbers], [[v] for v in numbers], ordered=True)
-    assert not same_rows([[v + 0.5] for v in numbers], [[v] for v in numbers], ordered=True)
+    assert same_rows([[v] for v in sorted(numbers)], [[v] for v in numbers], ordered=False)
+    assert not same_rows([[v + 1] for v in numbers], [[v] for v in numbers], ordered=True)
+    assert not same_rows([[v + abs(v) / 100 + 1.5] for v in numbers], [[v] for v in numbers], ordered=True)
     assert not same_rows([[str(v)] for v in numbers], [[v] for v in numbers], ordered=False)

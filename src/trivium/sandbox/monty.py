@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trivium.errors import Unsupported
 from trivium.sandbox.outcome import DEFAULT_LIMITS, Limits, Outcome, Status, shortened, too_large
 
 
@@ -154,11 +155,17 @@ _POLICY = {
 }
 
 _started: list[Any] = []
+_lost: list[Any] = []
 _starting = threading.Lock()
 
 
 def _pool() -> Any:
     """The worker pool of this process, started when first needed and closed at exit."""
+    if _lost:
+        raise Unsupported(
+            "this process was forked from one that had run sandboxed programs, and Monty does not survive a fork; "
+            "start it afresh instead: multiprocessing.get_context('spawn')"
+        )
     with _starting:
         if not _started:
             import pydantic_monty as monty
@@ -174,5 +181,10 @@ def _close() -> None:
         _started.pop().__exit__(None, None, None)
 
 
-# A forked child must not talk to its parent's workers: it starts its own.
-os.register_at_fork(after_in_child=_started.clear)
+def _lose() -> None:
+    """In a forked child: the pool's threads are gone, so that using it, or even dropping it, would wait for ever."""
+    while _started:
+        _lost.append(_started.pop())
+
+
+os.register_at_fork(after_in_child=_lose)

@@ -2,8 +2,8 @@
 
 Rows are compared as a multiset, or in order where the question asks for an order.  Columns are compared by position:
 their names do not matter, their order and number do, because the question says what to return and in which order.
-Numbers agree to a relative 1e-6, whatever their SQL types.  More than one database makes it unlikely that a wrong query
-gives the right rows by chance (Zhong et al. 2020, arXiv:2010.02840).
+Whole numbers agree exactly, others to a relative 1e-6, whatever their SQL types.  More than one database makes it
+unlikely that a wrong query gives the right rows by chance (Zhong et al. 2020, arXiv:2010.02840).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def trusted_rows(script: str, query: str) -> Rows:
 
 
 def _same_cell(a: Any, b: Any) -> bool:
-    if _is_number(a) and _is_number(b):
+    if _is_number(a) and _is_number(b) and not (isinstance(a, int) and isinstance(b, int)):
         return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)
     return type(a) is type(b) and bool(a == b)
 
@@ -83,10 +83,12 @@ def _is_number(cell: Any) -> bool:
     return isinstance(cell, (int, float)) and not isinstance(cell, bool)
 
 
-def _sort_key(row: Sequence[Any]) -> list[tuple[int, float, str]]:
-    """Cells by kind, then value; numbers rounded so that equal ones (to tolerance) nearly always sort alike."""
+def _sort_key(row: Sequence[Any]) -> list[tuple[int, float, float, str]]:
+    """Cells by kind, then value; numbers rounded first, so that those equal to tolerance nearly always sort alike."""
     return [
-        (0, float(f"{cell:.6g}"), "") if _is_number(cell) else (1 if cell is None else 2, 0.0, str(cell))
+        (0, float(f"{cell:.6g}"), float(cell), "")
+        if _is_number(cell)
+        else (1 if cell is None else 2, 0.0, 0.0, str(cell))
         for cell in row
     ]
 
