@@ -15,6 +15,7 @@ demo: .venv/demo.stamp  ## teach the embedded model to reason: about 6 minutes o
 	$(BIN)/trivium learn
 
 test: .venv/dev.stamp  ## run all tests
+	$(BIN)/trivium fetch smollm2
 	$(BIN)/python -m pytest
 
 lint: .venv/dev.stamp  ## style, types and the import contract

@@ -1,7 +1,7 @@
 """The run behind `trivium learn`: measure, warm up, learn from verified answers, measure again, at equal budget.
 
 `settings` is what a user chooses; `rollout` samples and judges; `run` goes through the stages and can continue after a
-kill at any of them; `preflight` looks before a long run leaps.  This module loads no torch until something is run.
+kill at any of them; `look` looks before a long run leaps.  This module loads no torch until something is run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def learn(settings: LearnSettings, run: Run, listen: Listen) -> dict[str, Any]:
 
 def preflight(settings: LearnSettings) -> dict[str, Any]:
     """Sample a few answers as the run would, and say whether it can learn: `{"ok": bool, "checks": [...]}`."""
-    from trivium.teach.preflight import look
+    from trivium.teach.look import look
 
     return look(settings)
 

@@ -1,0 +1,61 @@
+"""The embedded model, for real.  `make test` fetches it before the tests run."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from trivium.learn.batch import Demonstration
+from trivium.learn.fit import Learner, Optimiser
+from trivium.learn.sft import sft
+from trivium.policies import policy as make_policy
+from trivium.policies.local import LocalPolicy
+from trivium.policies.smollm2 import cache_folder
+from trivium.types import Message, Request, Sampling
+
+QUESTIONS = (
+    "What is 12 + 30?",
+    "Name a colour.",
+    "Say hello to Ada in one short sentence.",
+    "What is the capital of Italy?",
+)
+TOKENS = 12
+
+
+@pytest.fixture(scope="module")
+def policy() -> LocalPolicy:
+    assert cache_folder().is_dir(), "the embedded model is not here; type: trivium fetch smollm2"
+    made = make_policy("smollm2:dtype=fp32")
+    assert isinstance(made, LocalPolicy)
+    return made
+
+
+def test_greedy_and_log_probs_are_those_of_transformers(policy):
+    requests = [Request((Message("user", q),), Sampling(temperature=0.0, max_tokens=TOKENS)) for q in QUESTIONS]
+
+    async def go():
+        return await asyncio.gather(*(policy.sample(r) for r in requests))
+
+    found = [completions[0] for completions in asyncio.run(go())]
+    theirs = AutoModelForCausalLM.from_pretrained(cache_folder(), dtype=torch.float32)
+    for completion in found:
+        ids = torch.tensor([completion.prompt.ids])
+        with torch.inference_mode():
+            made = theirs.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=TOKENS, do_sample=False)
+            logits = theirs(input_ids=made).logits[0, ids.shape[1] - 1 : -1].log_softmax(-1)
+        expected = made[0, ids.shape[1] :]
+        assert completion.segment.ids == tuple(expected.tolist())
+        # float32, sampled through the cache against one forward: 1e-3 nats.
+        logp = logits.gather(1, expected[:, None]).squeeze(1).tolist()
+        assert completion.segment.logprobs == pytest.approx(logp, abs=1e-3)
+
+
+def test_one_supervised_step_lowers_the_loss(policy):
+    prompt = policy.encode((Message("user", "What is 41 + 87?"),))
+    shown = [Demonstration(prompt, policy.encode_response("41 + 87 = 128\nAnswer: 128"))]
+    learner = Learner(policy.model, Optimiser(lr=1e-4))
+    before, after = (learner.step(shown, sft()).loss for _ in range(2))
+    assert after < before - 0.05

@@ -1,0 +1,175 @@
+"""Whatever goes wrong is one clear message, and what was learnt is on disk."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+import torch
+
+import trivium.teach.look
+import trivium.teach.parts
+import trivium.teach.run
+from lesson import SMALL, Judged, go_on, teach
+from trivium.errors import RunError, Unsupported, UserError
+from trivium.policies import policy as make_policy
+from trivium.store import Run
+from trivium.tasks import task as make_task
+from trivium.teach import LearnSettings, preflight
+from trivium.teach.parts import local_policy
+from trivium.types import Verdict
+
+
+def judge_by(monkeypatch, verify):
+    for module in (trivium.teach.run, trivium.teach.look):
+        monkeypatch.setattr(module, "make_task", lambda spec: Judged(make_task(spec), verify))
+
+
+def end_on(monkeypatch, ids):
+    """Give the model to teach these end tokens."""
+
+    def made(spec):
+        policy = make_policy(spec)
+        policy.engine.eos = frozenset(ids)
+        return policy
+
+    monkeypatch.setattr(trivium.teach.parts, "make_policy", made)
+
+
+def broken(problem, response):
+    raise ZeroDivisionError("the verifier divides by zero")
+
+
+def test_a_model_that_never_stops(tmp_path, monkeypatch):
+    end_on(monkeypatch, [])
+    judge_by(monkeypatch, lambda problem, response: Verdict.wrong())
+    with pytest.raises(RunError, match=r"8 steps in a row taught nothing: every sample was cut off at 10 tokens"):
+        teach(tmp_path, steps=20)
+    (run,) = tmp_path.iterdir()
+    assert (Run.open(run).latest_checkpoint() or (0,))[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("verdict", "says"),
+    [
+        (Verdict.wrong(), "no sample was right, so all rewards are equal"),
+        (Verdict.right(), "every sample was right; there is nothing left to learn"),
+        (None, "the verifier failed on every sample"),
+    ],
+)
+def test_rewards_that_are_all_equal(tmp_path, monkeypatch, verdict, says):
+    end_on(monkeypatch, range(1, 80))
+    judge_by(monkeypatch, broken if verdict is None else lambda problem, response: verdict)
+    events: list = []
+    with pytest.raises(RunError, match=f"8 steps in a row taught nothing: {says}"):
+        teach(tmp_path, events, steps=20, warmup_steps=0)
+    assert sum(e["phase"] == "rl" for e in events) == 8
+    assert all(e["tokens_trained"] == 0 for e in events if e["phase"] == "rl")
+    assert any(says in e.get("message", "") for e in events), "said at the first such step too"
+
+
+def test_a_verifier_that_raises_is_counted_and_never_paid(tmp_path, monkeypatch):
+    calls = iter(range(10**9))
+
+    def verify(problem, response):
+        return (
+            broken(problem, response)
+            if next(calls) % 3 == 0
+            else Verdict.right()
+            if "1" in response
+            else (Verdict.wrong())
+        )
+
+    judge_by(monkeypatch, verify)
+    paid = []
+    real = trivium.teach.run.Sampler.sample
+
+    def spy(self, *arguments, **options):
+        paid.append(real(self, *arguments, **options))
+        return paid[-1]
+
+    monkeypatch.setattr(trivium.teach.run.Sampler, "sample", spy)
+    _, result = teach(tmp_path, objective="reinforce++", warmup_steps=0)
+    assert 0.25 < result["verifier_error_rate"] < 0.42
+    assert result["after"]["n"] == 4, "of 6 questions 2 have no verdict, which is not a wrong answer"
+    for drawn in paid:
+        failed = [t.verdict.status == "error" for t in drawn.traces]
+        assert [r is None for r in drawn.rewards] == failed
+        assert len(drawn.rollouts) == failed.count(False)
+
+
+def test_a_prompt_longer_than_the_context(tmp_path, monkeypatch):
+    monkeypatch.setattr("trivium.policies.tiny.CONTEXT", 12)
+    with pytest.raises(UserError, match=r"the prompt has \d+ tokens but tiny:50k reads at most 11; shorten"):
+        teach(tmp_path)
+
+
+def test_a_solution_longer_than_the_context(tmp_path, monkeypatch):
+    problem = make_task(SMALL["task"]).problems("train", 1)[0]
+    policy = make_policy("tiny:50k")
+    monkeypatch.setattr("trivium.policies.tiny.CONTEXT", len(policy.encode(problem.question.messages)) + 3)
+    with pytest.raises(UserError, match=r"a prompt and its solution have \d+ tokens but tiny:50k reads at most"):
+        teach(tmp_path)
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch):
+    whole, _ = teach(tmp_path / "whole")
+    saves = iter(range(100))
+    real = torch.save
+
+    def save(state, path):
+        if next(saves) == 6:
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(state, path)
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(RunError, match=r"the disk is full: could not write .*step-.*--resume RUN"):
+        teach(tmp_path / "full")
+    (path,) = (tmp_path / "full").iterdir()
+    run = Run.open(path)
+    assert run.latest_checkpoint() is not None
+    go_on(run)
+    assert (path / "model/model.safetensors").read_bytes() == (whole.path / "model/model.safetensors").read_bytes()
+
+
+def test_a_disk_that_fills_while_the_model_is_written(tmp_path, monkeypatch):
+    from trivium.policies.local import LocalPolicy
+
+    def save(self, folder):
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalPolicy, "save", save)
+        with pytest.raises(RunError, match=r"the disk is full: could not write .*model"):
+            teach(tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert go_on(Run.open(path))["model"] == str(path / "model")
+
+
+def test_what_cannot_be_taught_is_refused(tmp_path):
+    with pytest.raises(Unsupported, match="policy scripted cannot be taught"):
+        local_policy(LearnSettings(policy="scripted"))
+    with pytest.raises(UserError, match="--updates 2: only rollouts"):
+        teach(tmp_path, objective="dpo", updates=2)
+
+
+@pytest.mark.parametrize("objective", ["dpo", "sft", "dapo"])
+def test_every_kind_of_objective_runs_to_the_end(tmp_path, objective, monkeypatch):
+    judge_by(monkeypatch, lambda problem, response: Verdict.right() if len(response) % 2 else Verdict.wrong())
+    end_on(monkeypatch, range(1, 80))
+    run, result = teach(tmp_path, objective=objective, steps=2)
+    assert result["trained_tokens"] > 0
+    assert run.result == result or run.result["after"] == result["after"]
+
+
+def test_the_preflight_survives_what_it_looks_for(monkeypatch):
+    settings = LearnSettings(**SMALL)
+    found = {c["name"]: c for c in preflight(settings)["checks"]}
+    assert found["sampler and trainer agree"]["ok"]
+    judge_by(monkeypatch, broken)
+    report = preflight(settings)
+    assert not report["ok"]
+    failed = {c["name"]: c for c in report["checks"]}["verifier failed"]
+    assert not failed["ok"]
+    assert "verifier failed on every sample" in failed["fix"]
