@@ -157,7 +157,7 @@ def _caught(pipeline: Pipeline, rivals: Sequence[Change], cases: Sequence[Any]) 
         found = set()
         for j, (i, other) in enumerate(rivals):
             value = values[i] if other is None else _apply(values[i], other)
-            if value == values[i if other is None else i + 1]:
+            if value == values[i + 1]:
                 continue
             if functools.reduce(_apply, pipeline[i + 1 :], value) != values[-1]:
                 found.add(j)
