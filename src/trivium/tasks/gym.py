@@ -1,7 +1,8 @@
 """Every generator of reasoning-gym (arXiv:2505.24760), scored by its own scorer: `gym:countdown,min_numbers=3`.
 
 Options go to the generator's own configuration.  The split of a problem follows from its question's text, so however a
-generator repeats itself, no question is in two splits.  A problem is dealt only if its scorer accepts its own answer.
+generator repeats itself, no question is in two splits.  A problem is dealt only if its scorer accepts its own answer
+and refuses nonsense.
 
 Some scorers evaluate the answer as Python.  They see an answer only if it calls nothing but mathematical functions.
 """
@@ -24,12 +25,13 @@ from trivium.verify.parse import parse_answer
 UNUSABLE = {
     "boxnet": "it deals questions without an answer",
     "composite": "it is a mixture of other generators; name one of those",
+    "game_of_life_halting": "its scorer takes whatever is not 'True' for 'False'",
     "graph_color": "it deals questions without an answer",
     "propositional_logic": "it deals questions without an answer",
     "rubiks_cube": "it deals questions without an answer",
     "rush_hour": "it deals questions without an answer",
 }
-"""Generators that cannot be used, and why: without a gold answer nothing shows that a verifier works."""
+"""Generators that cannot be used, and why: they have no answer that must be paid, or pay what is no answer."""
 
 EVALUATED = frozenset(
     {
@@ -127,6 +129,8 @@ class Gym:
             return "a question without an answer"
         if made["own"] < 1.0:
             return f"its scorer gives its own answer {made['own']:g}"
+        if made["nonsense"] >= 1.0:
+            return "its scorer accepts nonsense"
         return new_problem(
             f"gym-{self.dataset}",
             question,

@@ -17,6 +17,7 @@ from reasoning_gym.factory import DATASETS
 from trivium.sandbox.worker import allow_memory, serve
 from trivium.tasks.base import stable_hash
 
+NONSENSE = "xyzzy"
 _SIZE = 1000
 """Problems per generator: some prepare all of them at once.  Longer streams go on with other seeds."""
 
@@ -60,8 +61,14 @@ def make(dataset: str, options: dict[str, Any], seed: int, index: int) -> dict[s
     question, right = str(item["question"]), item["answer"]
     if not isinstance(right, str):
         return {"question": question, "answer": None}
-    own = float(_generator(dataset, _frozen(options), seed, index // _SIZE).score_answer(right, item))
-    return {"question": question, "answer": right, "own": own, "fingerprint": stable_hash(question, right)}
+    scorer = _generator(dataset, _frozen(options), seed, index // _SIZE)
+    own = float(scorer.score_answer(right, item))
+    try:
+        nonsense = float(scorer.score_answer(NONSENSE, item))
+    except Exception:
+        nonsense = 0.0  # it breaks on nonsense, which pays as little
+    fingerprint = stable_hash(question, right)
+    return {"question": question, "answer": right, "own": own, "nonsense": nonsense, "fingerprint": fingerprint}
 
 
 def score(dataset: str, options: dict[str, Any], seed: int, index: int, fingerprint: int, said: str) -> dict[str, Any]:
