@@ -38,11 +38,12 @@ def race(name: str, spec: str, folder: str, prompts: int, tokens: int, pairs: in
     task = {"prompts": texts, "samples": SAMPLES, "tokens": tokens}
     with Worker("ours:export", spec=spec, folder=folder) as worker:
         where = worker.turn()["folder"]
-    settings, tried = fastest(START, AXES, lambda s: _rate(where, s, task))
-    with Worker("ours:generate", spec=spec, **task) as ours, _rival(where, settings, task) as theirs:
-        how = {"batch": settings["batch"], "cache": settings["cache"]}
-        ours.turn(), theirs.turn(**how)
-        taken = alternate(ours.turn, partial(theirs.turn, **how), pairs)
+    with Worker("theirs:generate", folder=where, **task) as theirs:
+        theirs.turn(settings=START, rows=4)
+        settings, tried = fastest(START, AXES, partial(_rate, theirs))
+        with Worker("ours:generate", spec=spec, **task) as ours:
+            ours.turn(), theirs.turn(settings=settings, rows=settings["batch"])
+            taken = alternate(ours.turn, partial(theirs.turn, settings=settings), pairs)
     if any(side["lengths"] != [tokens] for pair in taken for side in pair):
         raise RunError(f"group sampling: not every row has {tokens} tokens, so the rates do not compare")
     note = (
@@ -63,13 +64,6 @@ def tokens_a_second(facts: Facts) -> float:
     return float(facts["tokens"] / facts["seconds"])
 
 
-def _rival(folder: str, settings: Settings, task: dict[str, Any]) -> Worker:
-    return Worker("theirs:generate", folder=folder, mode=settings["mode"], attention=settings["attention"], **task)
-
-
-def _rate(folder: str, settings: Settings, task: dict[str, Any]) -> float:
-    """The rival's rate for one batch, after a warm-up batch of a few rows."""
-    how = {"batch": settings["batch"], "cache": settings["cache"]}
-    with _rival(folder, settings, task) as worker:
-        worker.turn(**how, rows=4)
-        return tokens_a_second(worker.turn(**how, rows=settings["batch"]))
+def _rate(worker: Worker, settings: Settings) -> float:
+    """The rival's rate for one batch."""
+    return tokens_a_second(worker.turn(settings=settings, rows=settings["batch"]))

@@ -2,7 +2,8 @@
 
 Both sides get the same prompts, reward function, optimiser and loss; both sample at most `max_tokens` tokens at
 temperature 1 from the same weights.  Gradients are compared first.  The second row pays one group in four, which is
-what a real run looks like: groups of equal rewards teach nothing, and we do not compute them.
+what a real run looks like: groups of equal rewards teach nothing, and we do not compute them.  The rival computes every
+group whatever it is paid, so its turns are those of the first row.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from benchmarks.equality import require_equal
 from benchmarks.lesson import Lesson, Pay
 from benchmarks.pairing import Row, Settings, alternate, fastest, row
 from benchmarks.worker import Facts, Worker, cores
+from trivium.errors import RunError
 
 LESSON = Lesson(steps=0, prompts=8, samples=8, max_tokens=64)
 START = {"mode": "bf16 autocast", "attention": "sdpa", "batch": 16, "cache": None}
+PAYS: dict[Pay, str] = {"dense": "every group pays", "sparse": "one group in four pays"}
 AXES: dict[str, Sequence[Any]] = {
     "mode": ("bf16 weights", "fp32"),
     "attention": ("eager",),
-    "batch": (8, 32, 64),
+    "batch": (8, 64),
     "cache": ("static",),
 }
 
@@ -43,29 +46,37 @@ def race(
     """
     with Worker("ours:export", spec=spec, folder=folder) as worker:
         where = worker.turn()["folder"]
-    plan = asdict(replace(lesson, steps=2 * pairs + 1))
+    plan = asdict(replace(lesson, steps=pairs + 1))
     equal = require_equal("grpo", where, plan)
-    settings, tried = fastest(START, AXES, lambda s: _rate(where, s, lesson))
-    ours_spec = f"hf:{where},dtype=fp32" if fp32 else spec
+    with Worker("theirs:rate", kind="grpo", folder=where, lesson=asdict(replace(lesson, steps=1))) as worker:
+        worker.turn(settings=START, prompts=1)
+        settings, tried = fastest(START, AXES, partial(rate_of, worker))
     with (
-        Worker("ours:grpo", spec=ours_spec, lesson=plan) as ours,
+        Worker("ours:grpo", spec=f"hf:{where},dtype=fp32" if fp32 else spec, lesson=plan) as ours,
         Worker("theirs:grpo", folder=where, settings=settings, lesson=plan) as theirs,
     ):
         ours.turn(), theirs.turn()
-        made = []
-        kinds: tuple[tuple[Pay, str], ...] = (("dense", "every group pays"), ("sparse", "one group in four pays"))
-        for pay, what in kinds:
-            taken = alternate(partial(ours.turn, pay=pay), partial(theirs.turn, pay=pay), pairs)
-            made.append(
-                row(
-                    f"{name}, {lesson.prompts} x {lesson.samples}, {what}", "TRL GRPOTrainer", "samples/s",
-                    [(samples_a_second(a), samples_a_second(b)) for a, b in taken], better="higher",
-                    reach=reach if pay == "dense" else None, settings=settings, tried=tried, equality=equal,
-                    note=_note(settings, taken, lesson), dtype=taken[0][0]["dtype"], threads=cores(),
-                    peak_mb_ours=taken[-1][0]["peak_mb"], peak_mb_theirs=taken[-1][1]["peak_mb"],
-                    turns=[{"ours": a, "theirs": b} for a, b in taken],
-                )
-            )  # fmt: skip
+        steps = iter(range(1, pairs + 1))
+
+        def our_turn() -> dict[Pay, Facts]:
+            step = next(steps)
+            return {pay: ours.turn(pay=pay, step=step) for pay in PAYS}
+
+        taken = alternate(our_turn, theirs.turn, pairs)
+
+    made = []
+    for pay, what in PAYS.items():
+        sides = [(mine[pay], other) for mine, other in taken]
+        made.append(
+            row(
+                f"{name}, {lesson.prompts} x {lesson.samples}, {what}", "TRL GRPOTrainer", "samples/s",
+                [(samples_a_second(a), samples_a_second(b)) for a, b in sides], better="higher",
+                reach=reach if pay == "dense" else None, settings=settings, tried=tried, equality=equal,
+                note=_note(settings, sides, lesson), dtype=sides[0][0]["dtype"], threads=cores(),
+                peak_mb_ours=sides[-1][0]["peak_mb"], peak_mb_theirs=sides[-1][1]["peak_mb"],
+                turns=[{"ours": a, "theirs": b} for a, b in sides],
+            )
+        )  # fmt: skip
     return made
 
 
@@ -73,11 +84,12 @@ def samples_a_second(facts: Facts) -> float:
     return float(facts["samples"] / facts["seconds"])
 
 
-def _rate(folder: str, settings: Settings, lesson: Lesson) -> float:
-    """The rival's rate in its first step, under which all settings suffer alike."""
-    plan = asdict(replace(lesson, steps=1))
-    with Worker("theirs:grpo", folder=folder, settings=settings, lesson=plan) as worker:
-        return samples_a_second(worker.turn())
+def rate_of(worker: Worker, settings: Settings) -> float:
+    """The rival's rate in `settings`.  Raises RunError if it cannot run in them."""
+    facts = worker.turn(settings=settings)
+    if "error" in facts:
+        raise RunError(facts["error"])
+    return samples_a_second(facts)
 
 
 def _note(settings: Settings, taken: list[tuple[Facts, Facts]], lesson: Lesson) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from benchmarks import bench_grpo_step
 from benchmarks.equality import require_equal
 from benchmarks.lesson import Lesson
-from benchmarks.pairing import Row, Settings, alternate, fastest, row
+from benchmarks.pairing import Row, alternate, fastest, row
 from benchmarks.worker import Worker, cores
 
 SPEC = "tiny:1M"
@@ -43,7 +44,9 @@ def sft(spec: str, folder: str, pairs: int) -> list[Row]:
         worker.turn()
     plan = asdict(replace(SFT, steps=pairs + WARM_UP))
     equal = require_equal("sft", folder, plan)
-    settings, tried = fastest(START, AXES, lambda s: _rate(folder, s))
+    with Worker("theirs:rate", kind="sft", folder=folder, lesson=asdict(replace(SFT, steps=3))) as worker:
+        worker.turn(settings=START)
+        settings, tried = fastest(START, AXES, partial(bench_grpo_step.rate_of, worker))
     with (
         Worker("ours:sft", spec=f"hf:{folder},dtype=fp32", lesson=plan) as ours,
         Worker("theirs:sft", folder=folder, settings=settings, lesson=plan) as theirs,
@@ -64,10 +67,3 @@ def sft(spec: str, folder: str, pairs: int) -> list[Row]:
             peak_mb_ours=taken[-1][0]["peak_mb"], peak_mb_theirs=taken[-1][1]["peak_mb"],
         )
     ]  # fmt: skip
-
-
-def _rate(folder: str, settings: Settings) -> float:
-    """The rival's better rate of two steps after a warm-up."""
-    with Worker("theirs:sft", folder=folder, settings=settings, lesson=asdict(replace(SFT, steps=3))) as worker:
-        worker.turn()
-        return max(bench_grpo_step.samples_a_second(worker.turn()) for _ in range(2))

@@ -34,15 +34,16 @@ def export(turns: Turns, *, spec: str, folder: str) -> None:
 
 
 def grpo(turns: Turns, *, spec: str, lesson: dict[str, Any]) -> None:
-    """GRPO steps: sample, pay, learn.  A command names the `pay`."""
+    """GRPO steps: sample, pay, learn.  A command gives the `pay` and the lesson's `step`, by default the next."""
     plan, student = Lesson(**lesson), local(spec)
     learner, objective = learner_of(student, plan.lr), OBJECTIVES.build("grpo")
 
     def step(number: int, command: Facts) -> Facts:
-        problems, counters = plan.of(number), student.engine.counters
+        place = command.get("step", number)
+        problems, counters = plan.of(place), student.engine.counters
         before = (counters.prefilled, counters.sampled, counters.steps)
         began = time.perf_counter()
-        groups = sample_groups(student, problems, plan, seed=number)
+        groups = sample_groups(student, problems, plan, seed=place)
         sampled_at = time.perf_counter()
         rollouts = paid(groups, command.get("pay", "dense"))
         report = learner.step(rollouts, objective)

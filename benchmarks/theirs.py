@@ -8,6 +8,8 @@ bars and gradient checkpointing, which would cost time, are off.
 
 from __future__ import annotations
 
+import functools
+import gc
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -33,17 +35,16 @@ DTYPES = {"fp32": torch.float32, "bf16 autocast": torch.float32, "bf16 weights":
 
 
 def grpo(turns: Turns, *, folder: str, settings: dict[str, Any], lesson: dict[str, Any]) -> None:
-    """`GRPOTrainer` steps: generate, pay, learn.  A command names the `pay`."""
+    """`GRPOTrainer` steps: generate, pay, learn."""
     plan, steps = Lesson(**lesson), Steps(turns)
     lengths: list[int] = []
 
     def pay(completions: Any, completion_ids: list[list[int]], place: list[int], **_: Any) -> list[float]:
         lengths[:] = map(len, completion_ids)
-        return rewards([c[0]["content"] for c in completions], place, steps.command.get("pay", "dense"))
+        return digit_pay(completions, place)
 
     steps.facts = lambda: {"samples": len(lengths), "sampled_tokens": sum(lengths)}
-    trainer = grpo_trainer(folder, settings, plan, pay, steps)
-    steps.run(trainer)
+    steps.run(grpo_trainer(folder, settings, plan, pay, steps))
 
 
 def sft(turns: Turns, *, folder: str, settings: dict[str, Any], lesson: dict[str, Any]) -> None:
@@ -53,12 +54,34 @@ def sft(turns: Turns, *, folder: str, settings: dict[str, Any], lesson: dict[str
     steps.run(sft_trainer(folder, settings, plan, steps))
 
 
-def generate(
-    turns: Turns, *, folder: str, mode: str, attention: str, prompts: list[str], samples: int, tokens: int
-) -> None:
-    """`model.generate` of exactly `tokens` tokens; a command gives the `batch`, the `cache` and how many `rows`."""
+def rate(turns: Turns, *, kind: str, folder: str, lesson: dict[str, Any]) -> None:
+    """The fastest step of a lesson in the `settings` of each command, the first left out where there are more.
+
+    `prompts` in a command makes the lesson shorter: a warm-up.
+    """
+
+    def step(number: int, command: Facts) -> Facts:
+        plan = Lesson(**{**lesson, **({"prompts": command["prompts"]} if "prompts" in command else {})})
+        clock = Clock()
+        try:
+            if kind == "grpo":
+                trainer = grpo_trainer(folder, command["settings"], plan, digit_pay, clock)
+            else:
+                trainer = sft_trainer(folder, command["settings"], plan, clock)
+            trainer.train()
+        except Exception as error:
+            return {"error": f"{type(error).__name__}: {error}"}
+        finally:
+            gc.collect()
+        return {"seconds": min(clock.seconds[1:] or clock.seconds), "samples": plan.prompts * plan.samples}
+
+    turns.each(step)
+
+
+def generate(turns: Turns, *, folder: str, prompts: list[str], samples: int, tokens: int) -> None:
+    """`model.generate` of exactly `tokens` tokens; a command gives the `settings` and how many of the `rows`."""
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-    model = model_of(folder, mode, attention).eval()
+    load = functools.lru_cache(maxsize=1)(lambda mode, attention: model_of(folder, mode, attention).eval())
     chats = [
         tokenizer.apply_chat_template([{"role": "user", "content": p}], add_generation_prompt=True, tokenize=False)
         for p in prompts
@@ -66,17 +89,18 @@ def generate(
     ]
 
     def step(number: int, command: Facts) -> Facts:
-        rows, batch = chats[: command.get("rows", len(chats))], command["batch"]
+        settings, rows = command["settings"], chats[: command.get("rows", len(chats))]
+        model = load(settings["mode"], settings["attention"])
         # Without an end-of-sequence id every row runs to the last token, and no filter has to look for it.
-        wanted = GenerationConfig(
+        wanted = model.generation_config = GenerationConfig(
             max_new_tokens=tokens, do_sample=True, temperature=1.0, top_k=0, top_p=1.0, eos_token_id=None,
             bos_token_id=tokenizer.bos_token_id, pad_token_id=tokenizer.pad_token_id, use_cache=True,
-            cache_implementation=command.get("cache"),
+            cache_implementation=settings["cache"],
         )  # fmt: skip
-        model.generation_config = wanted
         lengths, began = set(), time.perf_counter()
-        for at in range(0, len(rows), batch):
-            encoded = tokenizer(rows[at : at + batch], return_tensors="pt", padding=True, add_special_tokens=False)
+        for at in range(0, len(rows), settings["batch"]):
+            part = rows[at : at + settings["batch"]]
+            encoded = tokenizer(part, return_tensors="pt", padding=True, add_special_tokens=False)
             with torch.inference_mode():
                 made = model.generate(**encoded, generation_config=wanted)
             lengths.add(made.shape[1] - encoded["input_ids"].shape[1])
@@ -84,6 +108,11 @@ def generate(
         return {"seconds": seconds, "tokens": tokens * len(rows), "lengths": sorted(lengths)}
 
     turns.each(step)
+
+
+def digit_pay(completions: Any, place: list[int], **_: Any) -> list[float]:
+    """The reward function in the form that TRL calls."""
+    return rewards([c[0]["content"] for c in completions], place, "dense")
 
 
 def model_of(folder: str, mode: str, attention: str) -> Any:
@@ -161,7 +190,6 @@ class Steps(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, turns: Turns) -> None:
         self.turns = turns
-        self.command: Facts = {}
         self.facts: Callable[[], Facts] = dict
         self.began = 0.0
 
@@ -172,7 +200,6 @@ class Steps(TrainerCallback):  # type: ignore[misc]
 
     def _wait(self) -> bool:
         command = self.turns.next()
-        self.command = command or {}
         self.began = time.perf_counter()
         return command is not None
 
@@ -184,6 +211,20 @@ class Steps(TrainerCallback):  # type: ignore[misc]
         if not self._wait():
             control.should_training_stop = True
         return control
+
+
+class Clock(TrainerCallback):  # type: ignore[misc]
+    """Seconds of each step of a trainer that runs freely."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.began = 0.0
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.began = time.perf_counter()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.seconds.append(time.perf_counter() - self.began)
 
 
 class Gradients(TrainerCallback):  # type: ignore[misc]
