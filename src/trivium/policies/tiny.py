@@ -23,11 +23,12 @@ CONTEXT = 1024
 HEAD_DIM = 32
 SPECIALS = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>")
 TEMPLATE = (
-    "{% for m in messages %}"
+    "{% for m in messages if m['role'] != 'system' %}"
     "{{ ('<|assistant|>' if m['role'] == 'assistant' else '<|user|>') + m['content'] }}"
     "{% if m['role'] == 'assistant' %}{{ '<|end|>' }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
+"""Leaves instructions out: weights that start at random cannot follow them, and every byte is a token to pay for."""
 INIT_STD = 0.02
 
 

@@ -22,16 +22,16 @@ PRESETS: dict[str, dict[str, Any]] = {
         "warmup_batch": 32,
         "warmup_lr": 5e-5,
     },
-    # Random weights know nothing: the warm-up has to teach what a digit is.
+    # Random weights know nothing: the warm-up has to teach what a digit is, by many small steps.
     "random": {
-        "task": "sums:terms=2",
-        "steps": 40,
-        "prompts": 32,
+        "task": "sums:terms=4,digits=1,ops=+",
+        "steps": 50,
+        "prompts": 16,
         "samples": 8,
-        "lr": 1e-3,
-        "warmup_steps": 100,
-        "warmup_batch": 64,
-        "warmup_lr": 3e-3,
+        "lr": 1e-4,
+        "warmup_steps": 500,
+        "warmup_batch": 8,
+        "warmup_lr": 1.5e-3,
     },
 }
 """Defaults that depend on where the policy's weights come from, measured on the embedded model and on tiny:1M."""
