@@ -200,8 +200,8 @@ class Request:
     """Ask a policy for `n` continuations of a conversation.
 
     `prefix` holds what already follows the last message (earlier model steps, tool results): the policy continues
-    exactly there, on the same token ids.  `seed` fixes all randomness: sample `i` depends on (`seed`, `i`) alone, never on
-    what else is in the batch.
+    exactly there, on the same token ids.  `seed` fixes all randomness: sample `i` depends on (`seed`, `i`) alone,
+    never on what else is in the batch.
     """
 
     messages: tuple[Message, ...]
