@@ -99,8 +99,13 @@ def test_a_verifier_that_raises_is_counted_and_never_paid(tmp_path, monkeypatch)
 
 
 def test_a_prompt_longer_than_the_context(tmp_path, monkeypatch):
-    monkeypatch.setattr("trivium.policies.tiny.CONTEXT", 12)
-    with pytest.raises(UserError, match=r"the prompt has \d+ tokens but tiny:50k reads at most 11; shorten"):
+    policy = make_policy("tiny:50k")
+    problems = make_task(SMALL["task"]).problems("test", SMALL["eval_n"])
+    context = min(len(policy.encode(p.question.messages)) for p in problems)
+    monkeypatch.setattr("trivium.policies.tiny.CONTEXT", context)
+    with pytest.raises(
+        UserError, match=rf"the prompt has \d+ tokens but tiny:50k reads at most {context - 1}; shorten"
+    ):
         teach(tmp_path)
 
 
