@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.pairing import alternate, fastest, merged, number, read, row, table, write
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivium.errors import RunError
@@ -27,6 +27,7 @@ def test_turns_alternate_and_stay_paired() -> None:
     assert log == ["a", "b", "a", "b"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(positive, positive), min_size=1, max_size=7))
 def test_ratio_is_the_median_of_pairs_and_above_1_when_ours_is_better(pairs: list[tuple[float, float]]) -> None:
     fast = row("n", "r", "samples/s", pairs, better="higher")
