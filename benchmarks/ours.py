@@ -17,8 +17,11 @@ from trivium.policies import policy
 from trivium.policies.folder import dtype_name
 from trivium.policies.local import LocalPolicy
 from trivium.policies.smollm2 import fetch
-from trivium.teach.settings import LearnSettings
+from trivium.teach.settings import PRESETS
 from trivium.types import Completion, Message, Problem, Request, Sampling
+
+SMALL = 20_000_000
+"""Parameters below which a learner takes the micro-batch of `trivium learn --policy tiny`."""
 
 
 def export(turns: Turns, *, spec: str, folder: str) -> None:
@@ -106,7 +109,8 @@ def local(spec: str) -> LocalPolicy:
 def learner_of(student: LocalPolicy, lr: float) -> Learner:
     """A learner as `trivium learn` makes it, with the optimiser both sides share."""
     optimiser = Optimiser(lr=lr, beta2=BETA2, grad_clip=GRAD_CLIP)
-    return Learner(student.model, optimiser, LearnSettings().micro_tokens, TEMPERATURE)
+    small = sum(p.numel() for p in student.model.parameters()) < SMALL
+    return Learner(student.model, optimiser, PRESETS["random" if small else "pretrained"]["micro_tokens"], TEMPERATURE)
 
 
 def sample_groups(student: LocalPolicy, problems: Sequence[Problem], plan: Lesson, seed: int) -> list[list[Completion]]:

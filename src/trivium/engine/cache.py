@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trivium.models.attention import MASKED, fold, unfold, weights
+from trivium.models.attention import MASKED, attention, fold, unfold
 from trivium.models.decoder import DecoderConfig
 
 GROW = 64
@@ -80,19 +80,21 @@ class Prefill:
         self.at = (starts[:, None] + torch.arange(longest)) * self.real
         rep = cache.c.heads // cache.c.kv_heads
         causal = torch.ones(longest, longest, dtype=torch.bool).tril()
-        self.mask = torch.zeros(longest, longest).masked_fill_(~causal, MASKED).repeat(rep, 1)
+        mask = torch.zeros(longest, longest, dtype=cache.dtype).masked_fill_(~causal, MASKED)
+        self.mask = mask.repeat(rep, 1).expand(len(n) * cache.c.kv_heads, -1, -1)
         self.source = torch.arange(len(n)).repeat_interleave(torch.tensor(copies))
         self.rows = slice(cache.used, cache.used + len(self.source))
         cache.lengths[self.rows] = n[self.source]
         cache.used += len(self.source)
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        kp, vp = k[self.at].transpose(1, 2), v[self.at].transpose(1, 2)
+        qp, kp, vp = (x[self.at] for x in (q, k, v))
+        kp, vp = kp.transpose(1, 2), vp.transpose(1, 2)
         places = kp.shape[2]
         self.cache.keys[layer, self.rows, :, :places] = kp[self.source]
         self.cache.values[layer, self.rows, :, :places] = vp[self.source]
         # Keys behind a prompt's end are padding, but causality already hides them from every real query.
-        out = weights(fold(q[self.at], k.shape[1]) @ kp.transpose(-1, -2), self.mask, q.shape[-1] ** -0.5) @ vp
+        out = attention(fold(qp, k.shape[1]), kp, vp, self.mask, q.shape[-1] ** -0.5)
         return unfold(out, q.shape[1])[self.real]
 
 
@@ -106,7 +108,9 @@ class Step:
         self.places = int(self.lengths.max()) + 1
         cache.reserve(cache.used, self.places)
         past = torch.arange(self.places) <= self.lengths[:, None]
-        self.mask = torch.zeros(past.shape).masked_fill_(~past, MASKED)[:, None, None]
+        c = cache.c
+        mask = torch.zeros(past.shape, dtype=cache.dtype).masked_fill_(~past, MASKED)
+        self.mask = mask[:, None, None].expand(-1, c.kv_heads, c.heads // c.kv_heads, -1).flatten(0, 1)
         cache.lengths[: cache.used] += 1
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -116,6 +120,5 @@ class Step:
         values[self.rows, :, self.lengths] = v
         b, heads, d = q.shape
         q = q.reshape(b, k.shape[1], heads // k.shape[1], d)
-        scores = q @ keys[:, :, : self.places].transpose(-1, -2)
-        out = weights(scores, self.mask, d**-0.5) @ values[:, :, : self.places]
+        out = attention(q, keys[:, :, : self.places], values[:, :, : self.places], self.mask, d**-0.5)
         return out.reshape(b, heads, d)

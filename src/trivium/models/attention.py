@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,9 +31,16 @@ def unfold(x: Tensor, heads: int) -> Tensor:
     return x.view(b, kv, rep, rows // rep, d).permute(0, 3, 1, 2, 4).reshape(b, rows // rep, heads, d)
 
 
-def weights(scores: Tensor, mask: Tensor, scale: float) -> Tensor:
-    """softmax(scale * scores + mask) over the last axis, summed in float32 whatever the type of `scores`."""
-    return torch.softmax(scores.float().mul_(scale).add_(mask), dim=-1).to(scores.dtype)
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """softmax(scale q k^T + mask) v.
+
+    q [B, kv, M, d], k and v [B, kv, S, d], additive mask [B * kv, M, S] of the same type, to [B, kv, M, d].  The
+    product, the scale and the mask are one call; the softmax sums in float32 whatever the type.
+    """
+    b, kv, m, d = q.shape
+    keys, values = k.reshape(b * kv, -1, d), v.reshape(b * kv, -1, d)
+    scores = torch.baddbmm(mask, q.reshape(b * kv, m, d), keys.transpose(1, 2), alpha=scale)
+    return torch.bmm(torch.softmax(scores, dim=-1), values).view(b, kv, m, d)
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,37 @@ def _additive(sees: Tensor) -> Tensor:
     return torch.zeros(sees.shape).masked_fill_(~sees, MASKED)
 
 
+class _Place(torch.autograd.Function):
+    """Flat tokens [N, ...] to padded places [M, ...]: row `at[m]` goes to place m, and token n lives in place
+    `home[n]`.
+
+    Every token has one place, so the gradient is a selection too: no sum, no zeros, no atomics.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, at: Tensor, home: Tensor) -> Tensor:
+        ctx.save_for_backward(home)
+        return x.index_select(0, at)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return grad.index_select(0, ctx.saved_tensors[0]), None, None
+
+
+class _Unplace(torch.autograd.Function):
+    """The inverse of `_Place`: padded places to flat tokens.  Padding has no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, at: Tensor, home: Tensor, real: Tensor) -> Tensor:
+        ctx.save_for_backward(at, real)
+        return x.index_select(0, home)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        at, real = ctx.saved_tensors
+        return grad.index_select(0, at).mul_(real[:, None, None]), None, None, None
+
+
 class GroupAttention:
     """Attention over a `GroupLayout`: each prompt attends to itself, each completion to its prompt and its past.
 
@@ -120,25 +159,39 @@ class GroupAttention:
     change its prompt's states, so the prompt is computed once for the group, forward and backward.
     """
 
-    def __init__(self, where: GroupLayout, heads: int, kv_heads: int) -> None:
-        self.where = where
+    def __init__(self, where: GroupLayout, heads: int, kv_heads: int, dtype: torch.dtype) -> None:
+        self.where, self.kv = where, kv_heads
         rep = heads // kv_heads
-        self.prompt_mask = where.prompt_mask[:, None].repeat(1, 1, rep, 1)
-        self.own_mask = where.own_mask[:, None].repeat(1, 1, rep, 1)
-        self.prompt_index = where.prompt_at[where.prompt_real]
-        self.own_index = where.own_at[where.own_real]
-        self.order = torch.argsort(torch.cat((self.prompt_index, self.own_index)))
+        self.at = torch.cat((where.prompt_at.flatten(), where.own_at.flatten()))
+        real = torch.cat((where.prompt_real.flatten(), where.own_real.flatten()))
+        self.home = torch.empty_like(where.ids)
+        self.home[self.at[real]] = real.nonzero().flatten()
+        self.real = real.to(dtype)
+        self.prompts = where.prompt_at.numel()
+        self.prompt_mask = _per_head(where.prompt_mask, kv_heads, rep, dtype)
+        self.own_mask = _per_head(where.own_mask, kv_heads, rep, dtype)
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        scale = q.shape[-1] ** -0.5
+        (qp, qc), (kp, kc), (vp, vc) = (self._placed(x) for x in (q, k, v))
+        kp, kc, vp, vc = (x.transpose(1, 2) for x in (kp, kc, vp, vc))
+        group = self.where.group
+        kc = torch.cat((kp.index_select(0, group), kc), dim=2)
+        vc = torch.cat((vp.index_select(0, group), vc), dim=2)
+        out_p = unfold(attention(fold(qp, self.kv), kp, vp, self.prompt_mask, scale), q.shape[1])
+        out_c = unfold(attention(fold(qc, self.kv), kc, vc, self.own_mask, scale), q.shape[1])
+        places = torch.cat((out_p.flatten(0, 1), out_c.flatten(0, 1)))
+        out: Tensor = _Unplace.apply(places, self.at, self.home, self.real)  # type: ignore[no-untyped-call]
+        return out
+
+    def _placed(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Flat [N, h, d] to prompts [G, P, h, d] and completions [B, T - 1, h, d]."""
         w = self.where
-        kv, scale = k.shape[1], q.shape[-1] ** -0.5
-        kp, vp = k[w.prompt_at].transpose(1, 2), v[w.prompt_at].transpose(1, 2)
-        qp = fold(q[w.prompt_at], kv)
-        op = weights(qp @ kp.transpose(-1, -2), self.prompt_mask, scale) @ vp
-        out_p = unfold(op, q.shape[1])[w.prompt_real]
-        kc = torch.cat((kp[w.group], k[w.own_at].transpose(1, 2)), dim=2)
-        vc = torch.cat((vp[w.group], v[w.own_at].transpose(1, 2)), dim=2)
-        qc = fold(q[w.own_at], kv)
-        oc = weights(qc @ kc.transpose(-1, -2), self.own_mask, scale) @ vc
-        out_c = unfold(oc, q.shape[1])[w.own_real]
-        return torch.cat((out_p, out_c))[self.order]
+        placed = _Place.apply(x, self.at, self.home)  # type: ignore[no-untyped-call]
+        prompts, own = placed[: self.prompts], placed[self.prompts :]
+        return prompts.view(*w.prompt_at.shape, *x.shape[1:]), own.view(*w.own_at.shape, *x.shape[1:])
+
+
+def _per_head(mask: Tensor, kv_heads: int, rep: int, dtype: torch.dtype) -> Tensor:
+    """[B, T, S] to [B * kv_heads, rep * T, S], once for all layers."""
+    return mask.to(dtype)[:, None].repeat(1, kv_heads, rep, 1).flatten(0, 1)

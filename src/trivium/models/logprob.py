@@ -1,7 +1,7 @@
 """Log-probabilities of given tokens from hidden states, without ever holding float32 logits for the whole batch.
 
 With a vocabulary of 49,152 and 2,000 trained tokens, float32 logits, their softmax and their gradient would be 1.2 GB.
-Here logits are kept once, in the weights' own type; float32 exists for `CHUNK` rows at a time; and the backward pass
+Here logits are kept once, in the weights' own type; float32 exists for a few rows at a time; and the backward pass
 turns the kept logits into their gradient in place.
 """
 
@@ -16,7 +16,8 @@ from torch import Tensor
 from trivium.models.attention import GroupAttention, layout
 from trivium.models.decoder import Decoder
 
-CHUNK = 32
+CHUNK = 1 << 21
+"""Float32 numbers held at a time: 42 rows of a vocabulary of 49,152, thousands of a small one."""
 
 
 def completion_logprobs(
@@ -34,11 +35,11 @@ def completion_logprobs(
     """
     where = layout(prompts, completions)
     c = model.c
-    hidden = model(where.ids, where.positions, GroupAttention(where, c.heads, c.kv_heads))
+    hidden = model(where.ids, where.positions, GroupAttention(where, c.heads, c.kv_heads, model.head.dtype))
     wanted = targets if targets is not None else [ids for _, ids in completions]
     flat = torch.tensor([i for ids in wanted for i in ids])
     real = where.target_real
-    logp, entropy = token_logprobs(hidden[where.predicts_at[real]], model.head, flat, temperature)
+    logp, entropy = token_logprobs(hidden.index_select(0, where.predicts_at[real]), model.head, flat, temperature)
     empty = torch.zeros(real.shape, dtype=torch.float32)
     return empty.masked_scatter(real, logp), empty.masked_scatter(real, entropy), real
 
@@ -59,8 +60,9 @@ class _TokenLogprobs(torch.autograd.Function):
         logits = hidden @ head.t()
         logp = torch.empty(len(ids), dtype=torch.float32, device=hidden.device)
         lse, entropy = torch.empty_like(logp), torch.empty_like(logp)
-        for at in range(0, len(ids), CHUNK):
-            part = slice(at, at + CHUNK)
+        rows = max(1, CHUNK // head.shape[0])
+        for at in range(0, len(ids), rows):
+            part = slice(at, at + rows)
             # Not in place: `float()` of float32 logits is the kept logits themselves.
             z = logits[part].float() / temperature
             lse[part] = torch.logsumexp(z, dim=-1)
@@ -79,8 +81,9 @@ class _TokenLogprobs(torch.autograd.Function):
         if logits is None:
             raise RuntimeError("token_logprobs was differentiated twice; its logits are reused in place and gone")
         ctx.logits = None
-        for at in range(0, len(ids), CHUNK):
-            part = slice(at, at + CHUNK)
+        rows = max(1, CHUNK // head.shape[0])
+        for at in range(0, len(ids), rows):
+            part = slice(at, at + rows)
             g = logits[part].float().div_(temperature).sub_(lse[part, None]).exp_()
             g.scatter_add_(1, ids[part, None], torch.full_like(g[:, :1], -1.0))
             logits[part] = g.mul_(-d_logp[part, None] / temperature)

@@ -76,7 +76,11 @@ class Teaching:
         self.progress.dtype = dtype_name(self.policy.model.head.dtype)
         stage = "warmup" if settings.warmup_steps and "warmup" not in self.progress.done else "rl"
         self.learner = Learner(
-            self.policy.model, self._optimiser(stage), settings.micro_tokens, settings.temperature, seed=settings.seed
+            self.policy.model,
+            self._optimiser(stage),
+            int(settings.micro_tokens or 1024),
+            settings.temperature,
+            seed=settings.seed,
         )
         if saved:
             self.learner.load_state(saved["learner"])

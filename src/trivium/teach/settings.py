@@ -21,6 +21,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "warmup_steps": 4,
         "warmup_batch": 32,
         "warmup_lr": 5e-5,
+        "micro_tokens": 1024,
     },
     # Random weights know nothing: the warm-up has to teach what a digit is, by many small steps.
     "random": {
@@ -32,6 +33,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "warmup_steps": 500,
         "warmup_batch": 8,
         "warmup_lr": 1.5e-3,
+        "micro_tokens": 8192,
     },
 }
 """Defaults that depend on where the policy's weights come from, measured on the embedded model and on tiny:1M."""
@@ -80,8 +82,8 @@ class LearnSettings:
     eval_every: int = _option(0, "Measure on dev problems every so many steps; 0: never.")
     seed: int = _option(0, "Decides problems, samples and, for tiny policies, weights.")
     threads: int = _option(0, "Threads for tensors; 0: one for each core.")
-    micro_tokens: int = _option(
-        1024, "Tokens computed at a time when learning: memory against speed, never the result."
+    micro_tokens: int | None = _preset(
+        "micro_tokens", "Tokens computed at a time when learning: memory against speed, never the result."
     )
     checkpoint_share: float = _option(0.05, "Largest share of the time that checkpoints may take.")
 
