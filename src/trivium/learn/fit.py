@@ -82,7 +82,7 @@ class Learner:
 
     model: Decoder
     optimiser: Optimiser
-    max_tokens: int = 1024
+    max_tokens: int = 512
     temperature: float = 1.0
     reference: Decoder | None = None
     seed: int = 0

@@ -50,7 +50,7 @@ def look(settings: LearnSettings) -> dict[str, Any]:
     spread = len(set(rewards)) > 1
     warmed = bool(settings.warmup_steps)
     why = "" if spread else diagnosis(drawn, sampling)
-    mismatch, learn_seconds = _train_side(policy.model, drawn, int(settings.micro_tokens or 1024))
+    mismatch, learn_seconds = _train_side(policy.model, drawn, int(settings.micro_tokens or 512))
     bound = MISMATCH[policy.model.head.dtype]
     memory, free = _memory(policy.model, settings), psutil.virtual_memory().available
     checks = [
@@ -100,7 +100,7 @@ def _memory(model: Any, settings: LearnSettings) -> float:
     size = model.head.element_size()
     fixed = weights * (4 + 4 + 8 + (2 * size if size < 4 else 0))
     # Per layer and token: what the backward pass keeps of norms, projections, attention and the feed-forward.
-    at_a_time = int(settings.micro_tokens or 1024)
+    at_a_time = int(settings.micro_tokens or 512)
     activations = at_a_time * c.layers * size * (6 * c.width + 4 * c.heads * c.head_dim + 5 * c.mlp_width)
     return float(fixed + activations + at_a_time * c.vocab * size + 5e8)
 

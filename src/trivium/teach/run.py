@@ -78,7 +78,7 @@ class Teaching:
         self.learner = Learner(
             self.policy.model,
             self._optimiser(stage),
-            int(settings.micro_tokens or 1024),
+            int(settings.micro_tokens or 512),
             settings.temperature,
             seed=settings.seed,
         )

@@ -21,7 +21,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "warmup_steps": 4,
         "warmup_batch": 32,
         "warmup_lr": 5e-5,
-        "micro_tokens": 1024,
+        "micro_tokens": 512,
     },
     # Random weights know nothing: the warm-up has to teach what a digit is, by many small steps.
     "random": {
