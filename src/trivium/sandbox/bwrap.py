@@ -161,14 +161,17 @@ def _command(bwrap: str, tmp_bytes: int) -> list[str]:
         words += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         words += ["--unshare-user", "--disable-userns"]
+    words += ["--proc", "/proc", "--dev", "/dev", "--size", str(tmp_bytes), "--perms", "1777", "--tmpfs", "/tmp"]
+    # After /tmp: this Python may itself live in a folder below it.
     for path in dict.fromkeys([*_SYSTEM, sys.base_prefix, sys.prefix, str(Path(sys.executable).resolve().parent)]):
         for parent in reversed(Path(path).parents[:-1]):
+            if str(parent) == "/tmp":
+                continue
             words += ["--perms", "0755", "--dir", str(parent)]  # else only root may pass through it
         if os.path.islink(path):
             words += ["--symlink", os.readlink(path), path]
         elif os.path.exists(path):
             words += ["--ro-bind", path, path]
-    words += ["--proc", "/proc", "--dev", "/dev", "--size", str(tmp_bytes), "--perms", "1777", "--tmpfs", "/tmp"]
     return [*words, "--remount-ro", "/", "--chdir", "/tmp"]
 
 
