@@ -26,7 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Random weights know nothing: the warm-up has to teach what a digit is, by many small steps.
     "random": {
         "task": "sums:terms=4,digits=1,ops=+",
-        "steps": 50,
+        "steps": 32,
         "prompts": 16,
         "samples": 8,
         "lr": 1e-4,
