@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trivium.report.svg import Series, line_chart, smooth, stacked_bars, ticks
@@ -37,6 +37,8 @@ def test_ticks_of_a_point_is_the_point() -> None:
 
 
 @given(st.lists(FINITE, min_size=1, max_size=30))
+@example([5e-324])
+@example([0.0, 1e-300])
 def test_lines_stay_inside_the_drawing(values: list[float]) -> None:
     svg = line_chart("T", "d", [Series("s", list(enumerate(values)), "a", dots=True)], size=(380, 210))
     points = re.search(r'<polyline class="a" points="([^"]*)"', svg)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from trivium.report.text import text
 
 Point = tuple[float, float]
+FLAT = 1e-9
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 30  # room for tick labels, in SVG units (= CSS pixels at full width)
 
 
@@ -133,8 +134,8 @@ def _frame(
         x0, x1 = x0 - 0.5, x1 + 0.5
     if y_range is None:
         low, high = min(ys), max(ys)
-        if low == high:
-            low, high = (0.0, 1.0) if low == 0 else (min(0.0, 2 * low), max(0.0, 2 * low))
+        if high - low < FLAT:  # ticks are rounded to 12 places, so a smaller spread has no axis
+            low, high = (0.0, 1.0) if abs(low) < FLAT else (min(0.0, 2 * low), max(0.0, 2 * low))
         elif 0 < low < 0.6 * high:  # a base line at zero, unless it would flatten what there is to see
             low = 0.0
         marks = ticks(low, high)
