@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from trivium.errors import UserError
-from trivium.tasks.base import Described, at_least, deal, guarded, judged, leaks, new_problem, one_of
-from trivium.tasks.steps import Step, equal_throughout, judge_lines, step_share, well_formed
+from trivium.tasks.base import Described, at_least, deal, guarded, leaks, new_problem, one_of
+from trivium.tasks.steps import Step, equal_throughout, judge_lines, judge_worked
 from trivium.types import Problem, Split, Verdict
-from trivium.verify.check import reference_number
 from trivium.verify.expression import evaluate
-from trivium.verify.parse import format_number, number_value
 
 OPERATIONS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 
@@ -95,13 +93,7 @@ class Chain(Described):
 
     @guarded
     def verify(self, problem: Problem, response: str) -> Verdict:
-        wanted = reference_number(problem.reference["answer"])
-        got = number_value(response)
-        if got is None:
-            return Verdict.unparseable("no number found", format=0.0, steps=0.0)
-        steps = self.lines(problem, response)
-        parts = {"format": well_formed(steps), "steps": step_share(steps, problem.level + 1)}
-        return judged(got == wanted, format_number(got), parts)
+        return judge_worked(problem, response, self.lines, problem.level + 1)
 
     def lines(self, problem: Problem, response: str) -> list[Step]:
         """Each line's verdict: `c=12-3=9` is right if every side has the true value of `c`, `c` is needed for the

@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
+from trivium.tasks.base import judged
+from trivium.types import Problem, Verdict
+from trivium.verify.check import reference_number
 from trivium.verify.expression import evaluate
+from trivium.verify.parse import format_number, number_value
 
 EQUATION = re.compile(r"(-?\d{1,40})([+\-*/])(\d{1,40})=(-?\d{1,40})", re.ASCII)
 
@@ -27,6 +31,17 @@ class Step:
 def judge_lines(response: str, judge: Callable[[str], bool | None]) -> list[Step]:
     """A `Step` for each line that is not empty; `judge` sees them in order, white space removed."""
     return [Step(text, start, end, judge("".join(text.split()))) for text, start, end in _lines(response)]
+
+
+def judge_worked(problem: Problem, response: str, lines: Callable[[Problem, str], list[Step]], needed: int) -> Verdict:
+    """The verdict on a number with its work shown: right if the number is, with `format` and `steps` from its lines."""
+    wanted = reference_number(problem.reference["answer"])
+    got = number_value(response)
+    if got is None:
+        return Verdict.unparseable("no number found", format=0.0, steps=0.0)
+    steps = lines(problem, response)
+    parts = {"format": well_formed(steps), "steps": step_share(steps, needed)}
+    return judged(got == wanted, format_number(got), parts)
 
 
 def step_share(steps: list[Step], needed: int) -> float:
