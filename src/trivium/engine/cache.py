@@ -10,7 +10,7 @@ from torch import Tensor
 from trivium.models.attention import MASKED, attention, fold, unfold
 from trivium.models.decoder import DecoderConfig
 
-GROW = 64
+GROW = 32
 
 
 def rounded(places: int) -> int:
@@ -105,9 +105,8 @@ class Step:
         self.cache = cache
         self.rows = torch.arange(cache.used)
         self.lengths = cache.lengths[: cache.used].clone()
-        self.places = int(self.lengths.max()) + 1
-        cache.reserve(cache.used, self.places)
-        past = torch.arange(self.places) <= self.lengths[:, None]
+        cache.reserve(cache.used, int(self.lengths.max()) + 1)
+        past = torch.arange(cache.places) <= self.lengths[:, None]
         c = cache.c
         mask = torch.zeros(past.shape, dtype=cache.dtype).masked_fill_(~past, MASKED)
         self.mask = mask[:, None, None].expand(-1, c.kv_heads, c.heads // c.kv_heads, -1).flatten(0, 1)
@@ -120,5 +119,6 @@ class Step:
         values[self.rows, :, self.lengths] = v
         b, heads, d = q.shape
         q = q.reshape(b, k.shape[1], heads // k.shape[1], d)
-        out = attention(q, keys[:, :, : self.places], values[:, :, : self.places], self.mask, d**-0.5)
+        # Over all places, the masked ones too: a slice is no longer contiguous, and its product many times slower.
+        out = attention(q, keys, values, self.mask, d**-0.5)
         return out.reshape(b, heads, d)

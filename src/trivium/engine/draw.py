@@ -17,6 +17,8 @@ from trivium.errors import RunError
 from trivium.types import Sampling
 
 BLOCK = 256
+CHUNK = 1 << 19
+"""Float32 logits worked on at a time: 2 MB, 10 rows of a vocabulary of 49,152."""
 COLDEST = 1e-30
 """Lower temperatures would divide by 0 in float32; this one is greedy to the last bit already."""
 
@@ -28,8 +30,17 @@ def draw(logits: Tensor, u: Tensor, sampling: Sequence[Sampling]) -> tuple[Tenso
     top-p: it is what a training forward computes for the same token.  Ties of a greedy row go to the lowest id.
     Raises RunError for logits that are not finite.
     """
-    z = logits.float()
-    lse = torch.logsumexp(z, dim=-1)
+    rows = max(1, CHUNK // logits.shape[1])
+    parts = [slice(at, at + rows) for at in range(0, len(logits), rows)]
+    ids, logprobs = zip(*(_draw(logits[part].float(), u[part], sampling[part]) for part in parts), strict=True)
+    return torch.cat(ids), torch.cat(logprobs)
+
+
+def _draw(z: Tensor, u: Tensor, sampling: Sequence[Sampling]) -> tuple[Tensor, Tensor]:
+    """`draw` for float32 logits, few enough to stay in the processor's cache from one pass to the next."""
+    top = z.amax(-1, keepdim=True)
+    weights = (z - top).exp_()
+    lse = (top + weights.sum(-1, keepdim=True).log_()).squeeze(1)
     if not bool(lse.isfinite().all()):
         raise RunError(
             "the model's output is not finite, so nothing can be sampled from it; its weights are damaged, or training"
@@ -39,10 +50,10 @@ def draw(logits: Tensor, u: Tensor, sampling: Sequence[Sampling]) -> tuple[Tenso
     if bool(greedy.all()):
         ids = z.argmax(-1)
     elif all(s.temperature == 1 and s.top_k == 0 and s.top_p == 1 for s in sampling):
-        ids = invert((z - lse[:, None]).exp_(), u)
+        ids = invert(weights, u)
     else:
         heat = torch.tensor([s.temperature or 1.0 for s in sampling]).clamp_(min=COLDEST)
-        p = torch.softmax((z - z.amax(-1, keepdim=True)) / heat[:, None], dim=-1)
+        p = torch.softmax((z - top) / heat[:, None], dim=-1)
         for i, s in enumerate(sampling):
             if s.top_k or s.top_p < 1:
                 p[i] = nucleus(p[i], s.top_k, s.top_p)

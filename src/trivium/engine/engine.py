@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 
 from trivium.engine.cache import Cache, Prefill, Step, rounded
 from trivium.engine.draw import Uniforms, draw
 from trivium.models.decoder import Decoder
+from trivium.models.packed import PackedDecoder, can_pack
 from trivium.types import Finish, Sampling
 
 
@@ -77,6 +77,7 @@ class Engine:
         self.queue: deque[tuple[Job, int]] = deque()
         self.rows: list[Row] = []
         self.cache: Cache | None = None
+        self.packed: PackedDecoder | None = None
         self.counters = Counters()
 
     @property
@@ -93,7 +94,16 @@ class Engine:
         """Forget everything queued, running and cached, such as after a step that failed half-way."""
         self.queue.clear()
         self.rows.clear()
-        self.cache = None
+        self.release()
+
+    def release(self) -> None:
+        """Give back the memory of the cache and the packed weights; the next step makes them again.
+
+        Raises RuntimeError while rows are running.
+        """
+        if self.rows:
+            raise RuntimeError(f"{len(self.rows)} rows are running; their cache cannot be released")
+        self.cache = self.packed = None
 
     @torch.inference_mode()
     def cancel(self, job: Job) -> None:
@@ -107,16 +117,25 @@ class Engine:
     def step(self) -> list[Row]:
         """Advance every live row by one token; returns the rows that ended, in the order of their slots."""
         began = time.perf_counter()
-        ended = self._admit()
+        model = self._model()
+        ended = self._admit(model)
         if self.rows:
             cache = self._cache()
             last = torch.tensor([row.ids[-1] for row in self.rows])
             attend = Step(cache)
-            hidden = self.model(last, attend.lengths, attend)
-            ended += self._sample(hidden, 0)
+            ended += self._sample(model.logits(model(last, attend.lengths, attend)), 0)
             self.counters.steps += 1
         self.counters.seconds += time.perf_counter() - began
         return ended
+
+    def _model(self) -> Decoder:
+        """The model in its fastest form, for the weights as they are now."""
+        if not can_pack(self.model):
+            return self.model
+        if self.packed is None or not self.packed.of_date(self.model):
+            self.packed = None  # so that the old one is gone before the new one is made
+            self.packed = PackedDecoder(self.model)
+        return self.packed
 
     def _cache(self) -> Cache:
         dtype = self.model.embed.weight.dtype
@@ -140,7 +159,7 @@ class Engine:
         free = limit - len(self.rows)
         return free if free >= min(len(self.queue), max(1, limit // 8)) else 0
 
-    def _admit(self) -> list[Row]:
+    def _admit(self, model: Decoder) -> list[Row]:
         """Move queued samples into free rows: prefill their distinct prompts and draw each one's first token."""
         room = self._room()
         if room <= 0:
@@ -153,17 +172,16 @@ class Engine:
         attend = Prefill(self._cache(), lengths, copies)
         ids = torch.tensor([i for p in groups for i in p])
         positions = torch.cat([torch.arange(n) for n in lengths])
-        hidden = self.model(ids, positions, attend)
+        hidden = model(ids, positions, attend)
         self.counters.prefilled += len(ids)
         ends = torch.cumsum(torch.tensor(lengths), 0) - 1
         first = len(self.rows)
         self.rows += [row for rows in groups.values() for row in rows]
-        return self._sample(hidden[ends][attend.source], first)
+        return self._sample(model.logits(hidden[ends])[attend.source], first)
 
-    def _sample(self, hidden: torch.Tensor, first: int) -> list[Row]:
-        """Draw a token for the rows from `first` on, whose hidden states these are, and take out those that end."""
+    def _sample(self, logits: torch.Tensor, first: int) -> list[Row]:
+        """Draw a token for the rows from `first` on, whose logits these are, and take out those that end."""
         rows = self.rows[first:]
-        logits = F.linear(hidden, self.model.head)
         u = torch.tensor([row.uniforms.next() for row in rows], dtype=torch.float64)
         ids, logprobs = draw(logits, u, [row.job.sampling for row in rows])
         self.counters.sampled += len(rows)

@@ -133,6 +133,10 @@ class Decoder(nn.Module):
         """The matrix `[vocab, width]` that turns hidden states into logits."""
         return self.embed.weight if self.unembed is None else self.unembed.weight
 
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Final hidden states `[N, width]` to logits `[N, vocab]`."""
+        return F.linear(hidden, self.head)
+
     def forward(self, ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
         x = self.embed(ids)
         rope = None
