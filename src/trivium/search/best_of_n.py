@@ -15,9 +15,9 @@ Scorer = Callable[[Question, str], float]
 
 
 async def best_of_n(
-    question: Question, lm: LM, *, n: int = 16, temperature: float = 0.7, by: str | Scorer = "logprob"
+    question: Question, lm: LM, *, n: int | None = 16, temperature: float = 0.7, by: str | Scorer = "logprob"
 ) -> Answer:
-    """Sample n chains of thought and keep the one with the best score.
+    """Sample n chains of thought and keep the one with the best score; n=none samples until the budget is spent.
 
     Stiennon et al. 2020, arXiv:2009.01325 and Cobbe et al. 2021, arXiv:2110.14168, who score by a trained model; give
     one as a function of (question, response), or its address `package.module:function`.  `by` is otherwise `logprob`
