@@ -332,3 +332,24 @@ class Policy(Protocol):
         """Log-probabilities (temperature 1) of each continuation's ids after the request's prompt and prefix."""
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """A world that answers actions with observations, all text.  Deterministic: equal actions, equal observations."""
+
+    def reset(self) -> str:
+        """Begin an episode, and say what is seen first."""
+
+    def step(self, action: str) -> tuple[str, bool]:
+        """Do an action: what is seen then, and whether the episode is over.  An action that makes no sense is answered
+        in words, never by an exception.
+        """
+
+
+@runtime_checkable
+class Interactive(Protocol):
+    """What a task has beside the rest if methods can act in it.  Its `verify` replays the actions of a response."""
+
+    def environment(self, problem: Problem) -> Environment:
+        """A new environment for one attempt at a problem."""

@@ -19,6 +19,7 @@ def command(
     method: str = typer.Argument(..., help="A method, such as greedy or vote:n=8; see: trivium list methods."),
     task: str = typer.Option(..., help="A task, such as sums:terms=3; see: trivium list tasks."),
     policy: str = typer.Option("smollm2", help="A policy, or a model folder; see: trivium list policies."),
+    voice: list[str] = typer.Option([], help="NAME=POLICY: a further policy, for methods with several (repeatable)."),
     n: int = typer.Option(100, min=1, help="Problems to attempt."),
     split: str = typer.Option("test", help="One of: " + ", ".join(SPLITS) + "."),
     seed: int = typer.Option(0, help="Decides problems and samples."),
@@ -37,6 +38,7 @@ def command(
     from trivium.search.evaluate import evaluate
 
     made, dealt, run = policies.policy(policy), tasks.task(task), search.method(method)
+    voices = {name: policies.policy(spec) for name, spec in _voices(voice)}
     progress, done = Progress(f"solving {dealt.name}"), 0
 
     def listen(trace: Trace) -> None:
@@ -49,7 +51,7 @@ def command(
         problems = dealt.problems(split, n, seed)
         save = _saver(save_traces, problems, stack)
         found = evaluate(
-            run, dealt, made, n=n, split=split, seed=seed, budget=allowance, concurrency=concurrency,
+            run, dealt, made, n=n, split=split, seed=seed, voices=voices, budget=allowance, concurrency=concurrency,
             sampling=Sampling(max_tokens=max_tokens) if max_tokens else None, listen=listen,
         )  # fmt: skip
     share, usage = found.accuracy, found.usage
@@ -65,6 +67,10 @@ def command(
         ("prompt tokens", f"{usage.prompt_tokens:,} ({usage.cached_tokens:,} cached)"),
         ("calls", f"{usage.calls:,}"),
     ]
+    if usage.judge_calls:
+        rows.append(("judge calls", f"{usage.judge_calls:,}"))
+    if usage.tool_steps:
+        rows.append(("tool steps", f"{usage.tool_steps:,}"))
     if usage.oracle_calls:
         rows.append(
             ("oracle calls", f"{usage.oracle_calls:,}: this method asked the verifier, its accuracy is a bound")
@@ -75,6 +81,17 @@ def command(
             {trace.error or (trace.verdict.detail if trace.verdict else "") for trace in found.traces} - {""}
         )
         print(f"an error: {reasons[0] if reasons else 'no detail'}")
+
+
+def _voices(given: list[str]) -> list[tuple[str, str]]:
+    """`judge=smollm2` as a name and the spec of a policy."""
+    pairs = [(name, spec) for name, _, spec in (text.partition("=") for text in given)]
+    for text, (name, spec) in zip(given, pairs, strict=True):
+        if not name or not spec:
+            raise UserError(f"--voice {text}: expected NAME=POLICY, such as judge=smollm2")
+        if sum(name == other for other, _ in pairs) > 1:
+            raise UserError(f"--voice {name} is given twice; give each voice a name of its own")
+    return pairs
 
 
 def _budget(text: str | None) -> Budget | None:

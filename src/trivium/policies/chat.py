@@ -49,7 +49,11 @@ class Chat:
         """Token ids of a response a program wrote, closed by the end-of-sequence token where the model has one."""
         end = self.tokenizer.eos_token_id
         ends = sorted(self.eos)[:1] if end is None else [end]
-        return (*self.tokenizer.encode(text, add_special_tokens=False), *ends)
+        return (*self.encode_text(text), *ends)
+
+    def encode_text(self, text: str) -> tuple[int, ...]:
+        """Token ids of text inside a response, such as what a tool returned."""
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
@@ -61,7 +65,7 @@ class Chat:
         """
         ids = self.encode(request.messages)
         for s in request.prefix:
-            ids += s.ids or tuple(self.tokenizer.encode(s.text, add_special_tokens=False))
+            ids += s.ids or self.encode_text(s.text)
         if not ids:
             raise UserError(f"the prompt is empty, and {self.name} needs at least one token to continue")
         if len(ids) >= context:

@@ -72,6 +72,10 @@ class Scripted:
         """The prompt's token ids, up to where the assistant begins to speak."""
         return tuple(render(messages).encode())
 
+    def encode_text(self, text: str) -> tuple[int, ...]:
+        """Token ids of text inside a response, such as what a tool returned."""
+        return tuple(text.encode())
+
     async def sample(self, request: Request) -> list[Completion]:
         sampling = request.sampling
         if sampling.top_k or sampling.top_p < 1:

@@ -1,6 +1,7 @@
 """Runs a method over thousands of questions at once, with plain asyncio, and judges what it answers.
 
-An attempt that fails fails alone.  Answers are judged after the method returned, so no method ever meets a reference.
+An attempt that fails fails alone.  Answers are judged after the method returned, and what a method asks of verifier or
+environment is done here, in the driver's own task (see `desk`), so no method ever meets a reference.
 """
 
 from __future__ import annotations
@@ -8,15 +9,31 @@ from __future__ import annotations
 import asyncio
 import threading
 import traceback
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from trivium.errors import BudgetExhausted, UserError
+from trivium.errors import BudgetExhausted, RunError, UserError
+from trivium.search.attempt import Attempt
+from trivium.search.desk import Desk, Failed, Slip
 from trivium.search.lm import LM
 from trivium.search.meter import Meter
-from trivium.types import Answer, Budget, Policy, Problem, Question, Sampling, Task, Trace, Verdict
+from trivium.types import (
+    Answer,
+    Budget,
+    Environment,
+    Interactive,
+    Policy,
+    Problem,
+    Question,
+    Sampling,
+    Task,
+    Trace,
+    Verdict,
+)
+
+T = TypeVar("T")
 
 GRACE = 0.25
 """Seconds that a method may go on after its time is up, to finish without the policy."""
@@ -39,6 +56,7 @@ async def run(
     policy: Policy,
     *,
     task: Task | None = None,
+    voices: Mapping[str, Policy] = {},
     budget: Budget | None = None,
     seed: int = 0,
     sampling: Sampling | None = None,
@@ -48,11 +66,12 @@ async def run(
 ) -> list[Trace]:
     """One attempt at every problem; the traces are in the problems' order.
 
-    `task` judges the answers (no verdicts without one), `budget` limits each attempt, `concurrency` the attempts at a
-    time (`None`: all).  `sampling` defaults to temperature 1 and the task's own token limit.  `listen` gets every trace
-    as soon as it is complete, so that nothing finished is lost when the run is cancelled.  Equal seeds give equal
-    answers whatever the concurrency.  An exception is recorded in its trace and the others go on; but if every attempt
-    ended in a `UserError`, the first is raised: then it is the set-up that is wrong.
+    `task` judges the answers (no verdicts without one), `voices` are further policies that a method may call by name,
+    `budget` limits each attempt, `concurrency` the attempts at a time (`None`: all).  `sampling` defaults to
+    temperature 1 and the task's own token limit.  `listen` gets every trace as soon as it is complete, so that nothing
+    finished is lost when the run is cancelled.  Equal seeds give equal answers whatever the concurrency.  An exception
+    is recorded in its trace and the others go on; but if every attempt ended in a `UserError`, the first is raised:
+    then it is the set-up that is wrong.
     """
     if concurrency is not None and concurrency < 1:
         raise UserError(f"concurrency={concurrency}: expected 1 or more, or none for all at a time")
@@ -64,7 +83,7 @@ async def run(
 
     async def work() -> None:
         for i, problem in queue:
-            trace, refusal = await _attempt(method, problem, policy, judge, budget, seed, sampling)
+            trace, refusal = await _attempt(method, problem, policy, voices, judge, budget, seed, sampling)
             traces[i] = trace
             if refusal is not None:
                 refusals.append(refusal)
@@ -106,33 +125,95 @@ class Judge:
         if loop is not self._loop:
             self._loop, self._turn = loop, asyncio.Lock()
         async with self._turn:
-            verdict: asyncio.Future[Verdict] = loop.create_future()
-
-            def tell(result: Verdict) -> None:
-                if not verdict.done():
-                    verdict.set_result(result)
-
-            def judge() -> None:
-                try:
-                    result = self.task.verify(problem, response)
-                    if not isinstance(result, Verdict):
-                        result = Verdict.error(f"the verifier returned {type(result).__name__}, not a Verdict")
-                except BaseException as error:
-                    result = Verdict.error(f"{type(error).__name__}: {error}")
-                with suppress(RuntimeError):  # the loop may have ended while the verifier hung
-                    loop.call_soon_threadsafe(tell, result)
-
-            threading.Thread(target=judge, daemon=True).start()
             try:
-                return await asyncio.wait_for(verdict, self.timeout)
+                verdict = await _aside(lambda: self.task.verify(problem, response), self.timeout)
             except TimeoutError:
                 return Verdict.error(f"the verifier gave no verdict within {self.timeout:g} s")
+            except RunError as error:
+                return Verdict.error(str(error))
+        if not isinstance(verdict, Verdict):
+            return Verdict.error(f"the verifier returned {type(verdict).__name__}, not a Verdict")
+        return verdict
+
+
+@dataclass(slots=True)
+class _Counter:
+    """The driver's side of a desk: answers the slips of one attempt at `problem`, in plain data."""
+
+    problem: Problem
+    judge: Judge
+    _world: Environment | None = field(init=False, default=None)
+    _over: bool = field(init=False, default=True)
+    _turn: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
+
+    async def answer(self, slip: Slip) -> None:
+        try:
+            if slip.verb == "oracle":
+                reply: Any = await self.judge(self.problem, slip.text)
+            else:
+                async with self._turn:
+                    reply = await self._reset() if slip.verb == "reset" else await self._act(slip.text)
+        except TimeoutError:
+            reply = Failed(f"the environment did not answer within {self.judge.timeout:g} s")
+        except Exception as error:
+            reply = Failed(f"the environment failed: {error}")
+        if not slip.reply.done():
+            slip.reply.set_result(reply)
+
+    async def _reset(self) -> str | Failed:
+        if self._world is None:
+            task = self.judge.task
+            assert isinstance(task, Interactive)
+            self._world = await _aside(lambda: task.environment(self.problem), self.judge.timeout)
+        seen = await _aside(self._world.reset, self.judge.timeout)
+        self._over = False
+        return seen if isinstance(seen, str) else Failed(f"reset() gave {type(seen).__name__}, not an observation")
+
+    async def _act(self, action: str) -> tuple[str, bool] | Failed:
+        world = self._world
+        if world is None or self._over:
+            return Failed("there is no episode to act in: call lm.reset() first, and again when one is over")
+        match await _aside(lambda: world.step(action), self.judge.timeout):
+            case (str() as seen, bool() as over):
+                self._over = over
+                return seen, over
+        return Failed("step() gave something else than (observation, done)")
+
+
+async def _aside(call: Callable[[], T], seconds: float) -> T:
+    """The result of a call in a thread of its own, which is given up after a time.
+
+    Raises TimeoutError, and RunError saying what the call raised.
+    """
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[T] = loop.create_future()
+
+    def tell(value: T | None, fault: str | None) -> None:
+        if result.done():
+            return
+        if fault is None:
+            result.set_result(value)  # type: ignore[arg-type]
+        else:
+            result.set_exception(RunError(fault))
+
+    def work() -> None:
+        value, fault = None, None
+        try:
+            value = call()
+        except BaseException as error:
+            fault = f"{type(error).__name__}: {error}"
+        with suppress(RuntimeError):  # the loop may have ended while the call hung
+            loop.call_soon_threadsafe(tell, value, fault)
+
+    threading.Thread(target=work, daemon=True).start()
+    return await asyncio.wait_for(result, seconds)
 
 
 async def _attempt(
     method: Method,
     problem: Problem,
     policy: Policy,
+    voices: Mapping[str, Policy],
     judge: Judge | None,
     budget: Budget | None,
     seed: int,
@@ -140,37 +221,71 @@ async def _attempt(
 ) -> tuple[Trace, UserError | None]:
     """One attempt, which never raises but for cancellation; and the `UserError` it ended in, if it did."""
     trace, meter, refusal = Trace(problem.question.id), Meter(budget), None
-    oracle = None if judge is None else lambda response: judge(problem, response)
-    lm = LM(problem.question, policy, trace, meter, seed=seed, sampling=sampling, oracle=oracle)
-    clock = asyncio.timeout(None if meter.seconds_left is None else meter.seconds_left + GRACE)
-    try:
-        try:
-            async with clock:
-                answer = await method(problem.question, lm)
-        finally:
-            await lm.close()
-        if not isinstance(answer, Answer):
-            raise TypeError(f"the method returned {type(answer).__name__}; expected an Answer")
+    desk = Desk(None if judge is None else judge.task.name, judge is not None and isinstance(judge.task, Interactive))
+    attempt = Attempt(problem.question, trace, meter, seed, sampling, desk, voices)
+    life = asyncio.create_task(_live(method, attempt, policy))
+    life.add_done_callback(desk.ring)
+    await _serve(desk, life, None if judge is None else _Counter(problem, judge))
+    # The exception is looked at and never raised, which would hang the driver's frames on it.
+    error = asyncio.CancelledError("the method was cancelled by itself") if life.cancelled() else life.exception()
+    if error is None:
+        answer = life.result()
         _conclude(trace, answer)
-        trace.finish = "budget" if lm.cut else lm.finish_of(answer.node)
-    except BudgetExhausted:
-        _cut_off(trace, lm)
-    except Exception as error:
-        if isinstance(error, TimeoutError) and clock.expired():
-            _cut_off(trace, lm)
-        else:
-            trace.finish, trace.error = "error", _describe(error)
-            refusal = error if isinstance(error, UserError) else None
+        trace.finish = "budget" if attempt.cut else attempt.finish_of(answer.node)
+    elif isinstance(error, BudgetExhausted):
+        _cut_off(trace, attempt)
+    else:
+        trace.finish, trace.error = "error", _describe(error)
+        refusal = error if isinstance(error, UserError) else None
     trace.usage = meter.used
     if judge is not None and not trace.error:
         trace.verdict = await judge(problem, trace.response)
     return trace, refusal
 
 
-def _cut_off(trace: Trace, lm: LM) -> None:
+async def _live(method: Method, attempt: Attempt, policy: Policy) -> Answer:
+    """The method's side of an attempt, in a task of its own: no frame of it knows the problem."""
+    attempt.begin()
+    left = attempt.meter.seconds_left
+    clock = asyncio.timeout(None if left is None else left + GRACE)
+    try:
+        async with clock:
+            answer = await method(attempt.question, LM(attempt, policy))
+    except TimeoutError:
+        if not clock.expired():
+            raise
+        raise BudgetExhausted("the time is up") from None
+    finally:
+        await attempt.close()
+    if not isinstance(answer, Answer):
+        raise TypeError(f"the method returned {type(answer).__name__}; expected an Answer")
+    return answer
+
+
+async def _serve(desk: Desk, life: asyncio.Task[Answer], counter: _Counter | None) -> None:
+    """Answer what the method's side asks for, until it ends; ends it when cancelled."""
+    serving: set[asyncio.Task[None]] = set()
+    cancelled: asyncio.CancelledError | None = None
+    while not life.done():
+        for slip in desk.take() if counter is not None else ():
+            task = asyncio.create_task(counter.answer(slip))
+            serving.add(task)
+            task.add_done_callback(serving.discard)
+        try:
+            await desk.wait()
+        except asyncio.CancelledError as error:
+            cancelled = error
+            life.cancel()
+    for task in list(serving):
+        task.cancel()
+    if cancelled is not None:
+        raise cancelled
+
+
+def _cut_off(trace: Trace, attempt: Attempt) -> None:
     trace.finish = "budget"
-    if lm.best is not None:
-        _conclude(trace, lm.best)
+    if attempt.best is not None:
+        _conclude(trace, attempt.best)
 
 
 def _conclude(trace: Trace, answer: Answer) -> None:
@@ -179,7 +294,10 @@ def _conclude(trace: Trace, answer: Answer) -> None:
         trace.nodes[answer.node].score = answer.confidence
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     """Type, message and the place it came from."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
+    places = traceback.extract_tb(error.__traceback__)
+    if not places:
+        return f"{type(error).__name__}: {error}"
+    place = places[-1]
     return f"{type(error).__name__}: {error} ({place.filename.rpartition('/')[2]}:{place.lineno})"

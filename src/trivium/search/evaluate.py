@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trivium.search.driver import Listen, Method, solve
@@ -33,6 +34,7 @@ def evaluate(
     n: int = 300,
     split: Split = "test",
     seed: int = 0,
+    voices: Mapping[str, Policy] = {},
     budget: Budget | None = None,
     sampling: Sampling | None = None,
     concurrency: int | None = None,
@@ -43,8 +45,8 @@ def evaluate(
     Raises UserError when the task has too few problems, or when every single attempt is refused.
     """
     traces = solve(
-        method, task.problems(split, n, seed), policy, task=task, budget=budget, seed=seed, sampling=sampling,
-        concurrency=concurrency, listen=listen,
+        method, task.problems(split, n, seed), policy, task=task, voices=voices, budget=budget, seed=seed,
+        sampling=sampling, concurrency=concurrency, listen=listen,
     )  # fmt: skip
     return summarise(traces)
 

@@ -2,20 +2,22 @@
 
 It meters and limits what is spent, gives every call a seed that follows from the run's seed, the question and the
 place of the call in the method (never from timing), and writes everything that is sampled into the `Trace`.  Task,
-problem and reference are not reachable from it; `oracle` asks the verifier through a closure, and is counted.
+problem and reference are not reachable from it (see `desk`); `oracle` asks the verifier, and is counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from trivium.errors import BudgetExhausted, Unsupported, UserError
-from trivium.search.meter import Grant, Meter
+from trivium.errors import BudgetExhausted, UnknownName, Unsupported, UserError
+from trivium.sandbox import Backend, Limits, Outcome, Suspended, run_program, start_program
+from trivium.sandbox.outcome import DEFAULT_LIMITS
+from trivium.search.attempt import SCOPE, Attempt, Scope, call_seed
+from trivium.search.desk import Verb
+from trivium.search.meter import Grant
 from trivium.types import (
     Answer,
     Completion,
@@ -27,16 +29,16 @@ from trivium.types import (
     Request,
     Sampling,
     Segment,
-    Trace,
+    Source,
     Verdict,
 )
 from trivium.verify.parse import parse_answer
 
 A = TypeVar("A")
 B = TypeVar("B")
-Oracle = Callable[[str], Awaitable[Verdict]]
-CLOSE_TIMEOUT = 1.0
-"""Seconds that a cancelled task may take to end."""
+Scorer = Callable[[Question, str], float | Awaitable[float]]
+"""A judgement of a response that needs no reference: higher is better."""
+_NAME_ERROR: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +58,9 @@ class Chain:
         return Answer(value, self.response, self.node, confidence)
 
 
-class _Scope:
-    """A place in the method: `path` names it, and counts the calls made directly in it."""
-
-    __slots__ = ("count", "lm", "path", "task")
-
-    def __init__(self, lm: LM, path: tuple[int, ...]) -> None:
-        self.lm, self.path, self.count = lm, path, 0
-        self.task = asyncio.current_task()
-
-    def next(self) -> tuple[int, ...]:
-        self.count += 1
-        return (*self.path, self.count - 1)
-
-
-_SCOPE: ContextVar[_Scope] = ContextVar("trivium_search_scope")
+def turn(question: Question, *messages: Message) -> Question:
+    """The question with more messages after it, to be asked as a context of its own."""
+    return replace(question, messages=(*question.messages, *messages))
 
 
 class LM:
@@ -80,29 +70,31 @@ class LM:
     calls; `map` numbers its branches itself, so use it where branches wait for other things first.
     """
 
-    def __init__(
-        self,
-        question: Question,
-        policy: Policy,
-        trace: Trace,
-        meter: Meter,
-        *,
-        seed: int,
-        sampling: Sampling,
-        oracle: Oracle | None = None,
-    ) -> None:
-        self.sampling = sampling
-        self.best: Answer | None = None
-        self.cut = False
-        self._question, self._policy, self._trace, self._meter, self._oracle = question, policy, trace, meter, oracle
-        self._seed = seed
+    def __init__(self, attempt: Attempt, policy: Policy, known: dict[int, LM] | None = None) -> None:
+        self.sampling = attempt.sampling
+        self._attempt, self._policy = attempt, policy
+        self._trace, self._meter = attempt.trace, attempt.meter
+        self._known = {id(policy): self} if known is None else known
         self._prompts: dict[tuple[Message, ...], int] = {}
-        self._messages: dict[int, tuple[Message, ...]] = {}
-        self._unfinished: dict[int, Finish] = {}
         self._lengths: dict[tuple[Message, ...], int] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._root = _Scope(self, ())
-        _SCOPE.set(self._root)
+
+    def voice(self, name: str) -> LM:
+        """The same attempt, with the same budget, trace and seeds, through another policy of the run.
+
+        Raises UnknownName for a voice that the run does not have.
+        """
+        voices = self._attempt.voices
+        if name not in voices:
+            raise UnknownName("voice", name, voices, f"Give it a policy: --voice {name}=POLICY")
+        policy = voices[name]
+        if id(policy) not in self._known:
+            self._known[id(policy)] = LM(self._attempt, policy, self._known)
+        return self._known[id(policy)]
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """The names that `voice` knows, in the run's order."""
+        return tuple(self._attempt.voices)
 
     @property
     def left(self) -> Mapping[str, float]:
@@ -125,7 +117,9 @@ class LM:
                 "n=none draws samples until the tokens are spent; give a budget of sampled_tokens, or a number"
             )
         # The place of the call is fixed here, when it is written, and not when it is awaited.
-        return self._draw(self._next_path(), source, n, self.sampling.but(**changes) if changes else self.sampling)
+        return self._draw(
+            self._attempt.next_path(), source, n, self.sampling.but(**changes) if changes else self.sampling
+        )
 
     def extend(
         self, chain: Chain, *, n: int = 1, stop: str | tuple[str, ...] = (), **changes: Any
@@ -139,19 +133,37 @@ class LM:
 
         Every token read is charged, as prompt.  Raises BudgetExhausted, and Unsupported for a policy that cannot score.
         """
-        if "score" not in self._policy.capabilities:
+        if not self.scores:
             raise Unsupported(f"{self._policy.name} cannot score given tokens; use --policy tiny, smollm2 or hf:FOLDER")
+        self._attempt.join()
         messages, _, prefix = self._context(source)
-        self._meter.score(self._prompt_tokens(messages, prefix) + sum(len(c.ids) for c in continuations))
+        await self._meter.score(self._prompt_tokens(messages, prefix) + sum(len(c.ids) for c in continuations))
         request = Request(messages, self.sampling, len(continuations), prefix=prefix)
         return await self._in_time(self._policy.score(request, continuations))
 
+    def value(
+        self, source: Chain | str, by: str | Scorer = "logprob", *, question: Question | None = None
+    ) -> Coroutine[Any, Any, float]:
+        """A judgement of a chain, or of a response, as an answer to `question` (`None`: the attempt's own).
+
+        `by` is a spec of `trivium.search.value.VALUES`, such as `logprob`, `self:n=4` or `rollout`, all of them in
+        [0, 1]; or a function of (question, response), or its address `package.module:function`, with a range of its
+        own.  Higher is better.  Raises UnknownName for another name, and UserError for a judgement that is no number.
+        """
+        return self._value(self._attempt.next_path(), source, by, question or self._attempt.question)
+
+    async def values(
+        self, sources: Sequence[Chain | str], by: str | Scorer = "logprob", *, question: Question | None = None
+    ) -> list[float]:
+        """`value` of each, concurrently, in order."""
+        return await self.map(lambda source: self.value(source, by, question=question), sources)
+
     async def map(self, function: Callable[[A], Awaitable[B]], items: Iterable[A]) -> list[B]:
         """`function` of every item, concurrently, in order.  The first failure is raised when all have ended."""
-        place = self._next_path()
+        place = self._attempt.next_path()
 
         async def branch(i: int, item: A) -> B:
-            _SCOPE.set(_Scope(self, (*place, i)))
+            SCOPE.set(Scope(self._attempt, (*place, i)))
             return await function(item)
 
         results = await asyncio.gather(*(branch(i, x) for i, x in enumerate(items)), return_exceptions=True)
@@ -164,41 +176,163 @@ class LM:
 
     def answer(self, source: str | Chain) -> str | None:
         """The answer in a response, in the question's own answer format; `None` where there is none."""
-        return parse_answer(self._question.answer_format, source if isinstance(source, str) else source.response)
+        return parse_answer(
+            self._attempt.question.answer_format, source if isinstance(source, str) else source.response
+        )
 
     def offer(self, answer: Answer) -> None:
         """Remember the best answer so far: it is returned if the budget ends before the method does."""
-        self.best = answer
+        self._attempt.best = answer
 
     async def oracle(self, response: str) -> Verdict:
         """Ask the task's verifier.  No honest method can do that at test time: it is counted, and reports flag it.
 
         Raises BudgetExhausted, and UserError in a run without a task.
         """
-        if self._oracle is None:
+        if self._attempt.desk.task is None:
             raise UserError("this method asks the oracle, but the run has no task to ask; choose one with --task")
         self._meter.oracle()
-        return await self._oracle(response)
+        verdict: Verdict = await self._ask("oracle", response)
+        return verdict
 
-    async def close(self) -> None:
-        """End the attempt: tasks that the method left behind are cancelled, so that nothing is spent unseen."""
-        self._meter.closed = True
-        left_behind = [task for task in self._tasks if not task.done()]
-        for task in left_behind:
-            task.cancel()
-        if left_behind:
-            await asyncio.wait(left_behind, timeout=CLOSE_TIMEOUT)
+    async def reset(self) -> str:
+        """Begin an episode in the problem's environment, and see what is seen first.  Costs nothing.
 
-    def finish_of(self, node: int | None) -> Finish:
-        """Why the sample at a node of the trace ended."""
-        return self._unfinished.get(-1 if node is None else node, "stop")
+        Raises UserError in a run whose task has no environment, and RunError when the environment fails.
+        """
+        self._need_environment()
+        seen: str = await self._ask("reset", "")
+        return seen
+
+    async def act(self, action: str) -> tuple[str, bool]:
+        """Do an action in the environment: what is seen then, and whether the episode is over.  One tool step.
+
+        Raises BudgetExhausted, UserError and RunError as `reset` does; RunError too before the first `reset` and after
+        the end of an episode.
+        """
+        self._need_environment()
+        self._meter.tool()
+        seen: tuple[str, bool] = await self._ask("act", action)
+        return seen
+
+    async def run(
+        self,
+        code: str,
+        *,
+        inputs: Mapping[str, Any] = {},
+        backend: Backend = "monty",
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> Outcome:
+        """Run a program in the sandbox, with `inputs` as its globals.  One tool step.
+
+        What goes wrong in the program or the sandbox is in the outcome.  Raises BudgetExhausted, and UserError where
+        the back end does not exist or cannot isolate on this machine.
+        """
+        return await self._tool(lambda: run_program(code, inputs=inputs, limits=limits, backend=backend))
+
+    async def start(
+        self, code: str, *, inputs: Mapping[str, Any] = {}, limits: Limits = DEFAULT_LIMITS
+    ) -> Outcome | Suspended:
+        """`run` up to the end or to the first name that nobody defined, which `resume` answers.  One tool step."""
+        return await self._tool(lambda: start_program(code, inputs=inputs, limits=limits))
+
+    async def resume(self, state: Suspended, value: Any = _NAME_ERROR) -> Outcome | Suspended:
+        """Go on as if the undefined name had that value; without a value, with Python's NameError.  One tool step."""
+        return await self._tool(state.undefined if value is _NAME_ERROR else lambda: state.resume(value))
+
+    def begin(self, question: Question) -> Chain:
+        """The empty chain at a question's prompt: the root of a tree, or what `tell` puts a forced prefix after."""
+        messages = question.messages
+        node = self._prompts.get(messages)
+        if node is None:
+            encode = getattr(self._policy, "encode", None)
+            ids = () if encode is None else tuple(encode(messages))
+            text = "".join(f"{m.role}: {m.content}\n" for m in messages)
+            node = self._prompt_node(messages, Segment("prompt", ids, (), text, self._policy.version))
+        return Chain(node, "", "", "stop", ())
+
+    def tell(self, chain: Chain, text: str, source: Source = "tool") -> Chain:
+        """The chain with text after it that nobody sampled: what a tool returned, an observation, a forced prefix.
+
+        `extend` goes on from there on the same token ids; the text is paid as prompt when it is next read.
+        """
+        encode = getattr(self._policy, "encode_text", None)
+        ids = () if encode is None else tuple(encode(text))
+        node = self._trace.add(chain.node, Segment(source, ids, (), text))
+        return Chain(node, text, chain.response + text, "stop", ())
+
+    def note(
+        self,
+        node: Chain | int,
+        *,
+        visits: int | None = None,
+        value: float | None = None,
+        score: float | None = None,
+        note: str | None = None,
+    ) -> None:
+        """Write statistics into a node of the trace; what is not given stays as it is."""
+        at = self._trace.nodes[node.node if isinstance(node, Chain) else node]
+        at.visits = at.visits if visits is None else visits
+        at.value = at.value if value is None else value
+        at.score = at.score if score is None else score
+        at.note = at.note if note is None else note
+
+    def path(self, chain: Chain) -> tuple[Segment, ...]:
+        """All segments of a chain since its prompt, in order."""
+        node, said = chain.node, []
+        while node not in self._attempt.prompts:
+            said.append(self._trace.nodes[node].segment)
+            node = self._trace.nodes[node].parent
+        return tuple(reversed(said))
+
+    def count_judgement(self) -> None:
+        """Count one judgement by a policy; its calls and tokens are charged as any."""
+        self._meter.judge()
+
+    @property
+    def scores(self) -> bool:
+        """Whether the policy can `score`."""
+        return "score" in self._policy.capabilities
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """The policy's token ids of a text within a response, such as a continuation to `score`."""
+        return tuple(self._encode_text(text))
+
+    async def _value(self, place: tuple[int, ...], source: Chain | str, by: str | Scorer, question: Question) -> float:
+        from trivium.search.value import judgement  # which imports this module
+
+        token = SCOPE.set(Scope(self._attempt, place))
+        try:
+            return await judgement(by)(question, self, source)
+        finally:
+            SCOPE.reset(token)
+
+    async def _tool(self, call: Callable[[], B]) -> B | Outcome:
+        self._attempt.join()
+        self._meter.tool()
+        try:
+            return await self._in_time(asyncio.to_thread(call))
+        except (UserError, BudgetExhausted):
+            raise
+        except Exception as error:
+            return Outcome("error", None, "", type(error).__name__, str(error))
+
+    async def _ask(self, verb: Verb, text: str) -> Any:
+        self._attempt.join()
+        return await self._in_time(self._attempt.desk.ask(verb, text))
+
+    def _need_environment(self) -> None:
+        desk = self._attempt.desk
+        if not desk.acting:
+            raise UserError(
+                f"this method acts in an environment, but {'the run has no task' if desk.task is None else desk.task}"
+                f"{'' if desk.task is None else ' has none'}; choose a task with an environment: trivium list tasks"
+            )
 
     async def _draw(
         self, path: tuple[int, ...], source: Question | Chain, n: int | None, sampling: Sampling
     ) -> list[Chain]:
-        task = asyncio.current_task()
-        if task is not None and task is not self._root.task:
-            self._tasks.add(task)
+        self._attempt.join()
         messages, parent, prefix = self._context(source)
         said = "" if isinstance(source, Question) else source.response
         prompt = self._prompt_tokens(messages, prefix) if self._meter.budget.total_tokens is not None else 0
@@ -210,7 +344,7 @@ class LM:
                 break
             clipped = grant.max_tokens < sampling.max_tokens
             settings = sampling.but(max_tokens=grant.max_tokens) if clipped else sampling
-            seed = call_seed(self._seed, self._question.id, path, wave)
+            seed = call_seed(self._attempt.seed, self._attempt.question.id, path, wave)
             completions = await self._call(grant, Request(messages, settings, grant.n, seed, prefix))
             if completions is None:
                 break
@@ -220,7 +354,7 @@ class LM:
             if n is None and not any(c.usage.sampled_tokens for c in completions):
                 break  # a policy that samples nothing never spends the budget
         if n is not None and len(chains) < n:
-            self.cut = True
+            self._attempt.cut = True
         if not chains:
             raise BudgetExhausted("the budget has no room for another sample")
         return chains
@@ -262,7 +396,7 @@ class LM:
             if clipped and finish == "length":
                 finish = "budget"
             if finish != "stop":
-                self._unfinished[node] = finish
+                self._attempt.unfinished[node] = finish
             nodes.append(Node(parent, segment))
             chains.append(Chain(node, segment.text, said + segment.text, finish, segment.logprobs))
         return chains
@@ -272,18 +406,37 @@ class LM:
         node = self._prompts.get(messages)
         if node is None:
             node = self._trace.add(0 if self._trace.nodes else -1, prompt)
-            self._prompts[messages], self._messages[node] = node, messages
+            self._prompts[messages], self._attempt.prompts[node] = node, (messages, self._policy)
         return node
 
     def _context(self, source: Question | Chain) -> tuple[tuple[Message, ...], int | None, tuple[Segment, ...]]:
         """Messages, node to hang from (unknown before the first call) and what was said since the last prompt."""
         if isinstance(source, Question):
             return source.messages, self._prompts.get(source.messages), ()
-        node, said = source.node, []
-        while node not in self._messages:
+        node, said, prompts = source.node, [], self._attempt.prompts
+        while node not in prompts:
             said.append(self._trace.nodes[node].segment)
             node = self._trace.nodes[node].parent
-        return self._messages[node], source.node, tuple(reversed(said))
+        messages, reader = prompts[node]
+        if reader is not self._policy:
+            if not said:
+                return messages, self._prompts.get(messages), ()
+            self._need_readable(messages, source.response, said, reader)
+        return messages, source.node, tuple(reversed(said))
+
+    def _need_readable(
+        self, messages: tuple[Message, ...], response: str, said: Sequence[Segment], reader: Policy
+    ) -> None:
+        """Refuse the token ids of a policy that has other ids for the same text."""
+        mine, theirs = getattr(self._policy, "encode", None), getattr(reader, "encode", None)
+        if mine is None or not any(s.ids for s in said):
+            return  # it reads text, or there is only text
+        whole = (*messages, Message("assistant", response))
+        if theirs is None or tuple(mine(whole)) != tuple(theirs(whole)):
+            raise Unsupported(
+                f"{self._policy.name} cannot go on from the token ids of {reader.name}, which mean another text to it; "
+                "ask it with a question of its own: sample(turn(question, Message('assistant', chain.response), ...))"
+            )
 
     def _prompt_tokens(self, messages: tuple[Message, ...], prefix: tuple[Segment, ...]) -> int:
         if messages not in self._lengths:
@@ -294,19 +447,13 @@ class LM:
                     "limit sampled_tokens, or use --policy tiny, smollm2 or hf:FOLDER"
                 )
             self._lengths[messages] = len(encode(messages))
-        return self._lengths[messages] + sum(len(s.ids) for s in prefix)
+        return self._lengths[messages] + sum(len(s.ids or self._encode_text(s.text)) for s in prefix)
 
-    def _next_path(self) -> tuple[int, ...]:
-        scope = _SCOPE.get(self._root)
-        if scope.lm is not self:
-            scope = self._root
-        if scope.task is not asyncio.current_task():
-            scope = _Scope(self, scope.next())
-            _SCOPE.set(scope)
-        return scope.next()
-
-
-def call_seed(seed: int, question_id: str, path: tuple[int, ...], wave: int = 0) -> int:
-    """63 bits that depend on the run's seed, the question and the place of the call alone."""
-    digest = hashlib.blake2b(f"{seed}\x1f{question_id}\x1f{path}\x1f{wave}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+    def _encode_text(self, text: str) -> Sequence[int]:
+        encode = getattr(self._policy, "encode_text", None)
+        if encode is None:
+            raise Unsupported(
+                f"{self._policy.name} does not tell its token ids; use --policy tiny, smollm2 or hf:FOLDER"
+            )
+        ids: Sequence[int] = encode(text)
+        return ids

@@ -39,7 +39,9 @@ class Meter:
         self._total_limit = _limit(self.budget.total_tokens)
         self._calls_limit = _limit(self.budget.calls)
         self._oracle_limit = _limit(self.budget.oracle_calls)
-        self._prompt = self._cached = self._sampled = self._calls = self._oracle = 0
+        self._tools_limit = _limit(self.budget.tool_steps)
+        self._prompt = self._cached = self._sampled = self._calls = 0
+        self._tools = self._judged = self._oracle = 0
         self._reserved_sampled = self._reserved_prompt = 0
         self._under_way = 0
         self._waiting: list[asyncio.Future[None]] = []
@@ -53,8 +55,8 @@ class Meter:
             self._cached,
             self._sampled,
             self._calls,
-            0,
-            0,
+            self._tools,
+            self._judged,
             self._oracle,
             time.perf_counter() - self._start,
         )
@@ -72,8 +74,7 @@ class Meter:
     async def reserve(self, prompt: int, n: int | None, max_tokens: int) -> Grant | None:
         """Leave for `n` samples (`None`: as many as fit), for fewer or shorter ones, or `None` when nothing fits."""
         while True:
-            late = self.budget.seconds is not None and (self.seconds_left or 0) <= 0
-            if self.closed or late or self._calls >= self._calls_limit:
+            if self._over or self._calls >= self._calls_limit:
                 return None
             room = min(
                 self._sampled_limit - self._sampled - self._reserved_sampled,
@@ -92,9 +93,7 @@ class Meter:
                 fits = int(room // max_tokens)
                 n, max_tokens = (min(n or fits, fits), max_tokens) if fits else (1, int(room))
                 break
-            landing = asyncio.get_running_loop().create_future()
-            self._waiting.append(landing)
-            await landing
+            await self._landing()
         self._calls += 1
         self._under_way += 1
         self._reserved_sampled += n * max_tokens
@@ -126,19 +125,45 @@ class Meter:
         """Book the call alone: the policy failed and gave nothing."""
         self._release(grant)
 
-    def score(self, tokens: int) -> None:
+    async def score(self, tokens: int) -> None:
         """Book one scoring call over `tokens` tokens, all of them read and none sampled."""
-        total = self._prompt + self._sampled + self._reserved_sampled + self._reserved_prompt
-        if self._calls >= self._calls_limit or total + tokens > self._total_limit:
-            raise BudgetExhausted("the budget has no room for another scoring call")
+        while True:
+            total = self._prompt + self._sampled + self._reserved_sampled + self._reserved_prompt
+            fits = total + tokens <= self._total_limit
+            if self._over or self._calls >= self._calls_limit or not (fits or self._under_way):
+                raise BudgetExhausted("the budget has no room for another scoring call")
+            if fits:
+                break
+            await self._landing()
         self._calls += 1
         self._prompt += tokens
 
+    def tool(self) -> None:
+        """Book one step of a tool or an environment."""
+        if self._over or self._tools >= self._tools_limit:
+            raise BudgetExhausted(f"no tool step is left after {self._tools}")
+        self._tools += 1
+
+    def judge(self) -> None:
+        """Book one judgement by a policy; its calls and tokens are booked besides."""
+        self._judged += 1
+
     def oracle(self) -> None:
         """Book one question to the verifier."""
-        if self._oracle >= self._oracle_limit:
-            raise BudgetExhausted(f"all {self._oracle} oracle calls of the budget are spent")
+        if self._over or self._oracle >= self._oracle_limit:
+            raise BudgetExhausted(f"no oracle call is left after {self._oracle}")
         self._oracle += 1
+
+    @property
+    def _over(self) -> bool:
+        """The attempt has ended, or its time is up."""
+        return self.closed or (self.budget.seconds is not None and (self.seconds_left or 0) <= 0)
+
+    async def _landing(self) -> None:
+        """Wait until a call that is under way gives back what it did not use."""
+        landing = asyncio.get_running_loop().create_future()
+        self._waiting.append(landing)
+        await landing
 
     def _release(self, grant: Grant) -> None:
         self._under_way -= 1
