@@ -228,13 +228,7 @@ async def _attempt(
     await _serve(desk, life, None if judge is None else _Counter(problem, judge))
     # The exception is looked at and never raised, which would hang the driver's frames on it.
     error = asyncio.CancelledError("the method was cancelled by itself") if life.cancelled() else life.exception()
-    if error is None:
-        answer = life.result()
-        _conclude(trace, answer)
-        trace.finish = "budget" if attempt.cut else attempt.finish_of(answer.node)
-    elif isinstance(error, BudgetExhausted):
-        _cut_off(trace, attempt)
-    else:
+    if error is not None:
         trace.finish, trace.error = "error", _describe(error)
         refusal = error if isinstance(error, UserError) else None
     trace.usage = meter.used
@@ -243,31 +237,36 @@ async def _attempt(
     return trace, refusal
 
 
-async def _live(method: Method, attempt: Attempt, policy: Policy) -> Answer:
+async def _live(method: Method, attempt: Attempt, policy: Policy) -> None:
     """The method's side of an attempt, in a task of its own: no frame of it knows the problem."""
     attempt.begin()
-    left = attempt.meter.seconds_left
+    trace, left = attempt.trace, attempt.meter.seconds_left
     clock = asyncio.timeout(None if left is None else left + GRACE)
     try:
-        async with clock:
-            answer = await method(attempt.question, LM(attempt, policy))
-    except TimeoutError:
-        if not clock.expired():
+        try:
+            async with clock:
+                answer = await method(attempt.question, LM(attempt, policy))
+        finally:
+            await attempt.close()
+        if not isinstance(answer, Answer):
+            raise TypeError(f"the method returned {type(answer).__name__}; expected an Answer")
+        _conclude(trace, answer)
+        trace.finish = "budget" if attempt.cut else attempt.finish_of(answer.node)
+    except (BudgetExhausted, TimeoutError) as error:
+        if isinstance(error, TimeoutError) and not clock.expired():
             raise
-        raise BudgetExhausted("the time is up") from None
-    finally:
-        await attempt.close()
-    if not isinstance(answer, Answer):
-        raise TypeError(f"the method returned {type(answer).__name__}; expected an Answer")
-    return answer
+        trace.finish = "budget"
+        if attempt.best is not None:
+            _conclude(trace, attempt.best)
 
 
-async def _serve(desk: Desk, life: asyncio.Task[Answer], counter: _Counter | None) -> None:
+async def _serve(desk: Desk, life: asyncio.Task[None], counter: _Counter | None) -> None:
     """Answer what the method's side asks for, until it ends; ends it when cancelled."""
     serving: set[asyncio.Task[None]] = set()
     cancelled: asyncio.CancelledError | None = None
     while not life.done():
-        for slip in desk.take() if counter is not None else ():
+        for slip in desk.take():
+            assert counter is not None, "without a task nothing is asked"
             task = asyncio.create_task(counter.answer(slip))
             serving.add(task)
             task.add_done_callback(serving.discard)
@@ -280,12 +279,6 @@ async def _serve(desk: Desk, life: asyncio.Task[Answer], counter: _Counter | Non
         task.cancel()
     if cancelled is not None:
         raise cancelled
-
-
-def _cut_off(trace: Trace, attempt: Attempt) -> None:
-    trace.finish = "budget"
-    if attempt.best is not None:
-        _conclude(trace, attempt.best)
 
 
 def _conclude(trace: Trace, answer: Answer) -> None:
