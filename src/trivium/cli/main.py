@@ -21,6 +21,7 @@ from trivium.errors import TriviumError, UnknownName, UserError
 COMMANDS = {
     "learn": "Teach a model a task, and measure what it gained.",
     "solve": "Run a method over a task, and report accuracy and cost.",
+    "compare": "Give several methods the same allowance, and say which differences are real.",
     "list": "List tasks, policies, methods, objectives, rewards, parsers.",
     "show": "Describe anything that has a name, or a run.",
     "fetch": "Get a model that Trivium can train, ahead of time.",

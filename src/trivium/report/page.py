@@ -15,7 +15,7 @@ from trivium.store.files import disk
 
 Row = Mapping[str, Any]
 # The three roads that meet, in the three tones of the charts.
-_MARK = (
+MARK = (
     '<svg viewBox="0 0 24 24" aria-hidden="true"><g fill="none" stroke-width="3" stroke-linecap="round">'
     '<path d="M12 13V22" stroke="var(--c)"/><path d="M12 13L4 4" stroke="var(--a)"/>'
     '<path d="M12 13L20 4" stroke="var(--b)"/></g></svg>'
@@ -44,7 +44,7 @@ def render(about: Row, rows: Sequence[Row], result: Row | None) -> str:
     evaluations = [row for row in rows if row["phase"] == "eval" and row["done"] == row["total"]]
     charts = small_charts(rl, warmup)
     body = [
-        f'<p class="eyebrow">{_MARK}<b>Trivium</b><span>{text(_what(about))}</span></p>',
+        f'<p class="eyebrow">{MARK}<b>Trivium</b><span>{text(_what(about))}</span></p>',
         _headline(rl, result),
         _intervals(evaluations, result),
         _facts(rl, warmup, result),
@@ -59,15 +59,22 @@ def render(about: Row, rows: Sequence[Row], result: Row | None) -> str:
         body.append(_transcripts(result["transcripts"]))
     body.append(_next(about, result))
     body.append(_settings(about))
-    title = text(f"{about['name']} - Trivium")
-    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    footer = (
+        "Intervals are 95%: Wilson scores for accuracies, paired bootstrap over problems for differences. "
+        f"Made by trivium report {text(about['name'])}."
+    )
+    return document(f"{about['name']} - Trivium", "".join(body), footer)
+
+
+def document(title: str, body: str, footer: str, rules: str = "") -> str:
+    """A whole page that needs no network; `rules` follow those of report.css."""
+    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8") + rules
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>{title}</title><style>{css}</style></head><body><main>{''.join(body)}"
-        "<footer>Intervals are 95%: Wilson scores for accuracies, paired bootstrap over problems for differences. "
-        f"Made by trivium report {text(about['name'])}.</footer></main></body></html>\n"
+        f"<title>{text(title)}</title><style>{css}</style></head><body><main>{body}"
+        f"<footer>{footer}</footer></main></body></html>\n"
     )
 
 
@@ -170,10 +177,11 @@ def _settings(about: Row) -> str:
     made |= {name.replace("_gib", ", GiB"): value for name, value in about["machine"].items()}
     return (
         "<h2>How it was made</h2><p>Every setting that was used, and what it ran on.</p>"
-        f'<div class="columns">{_table(settings)}{_table(made)}</div>'
+        f'<div class="columns">{table(settings)}{table(made)}</div>'
     )
 
 
-def _table(values: Row) -> str:
+def table(values: Row) -> str:
+    """Names and values, a line each."""
     lines = "".join(f'<tr><th scope="row">{text(k)}</th><td>{text(v)}</td></tr>' for k, v in values.items())
     return f'<table class="plain">{lines}</table>'
