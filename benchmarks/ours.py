@@ -116,7 +116,9 @@ def learner_of(student: LocalPolicy, lr: float) -> Learner:
 def sample_groups(student: LocalPolicy, problems: Sequence[Problem], plan: Lesson, seed: int) -> list[list[Completion]]:
     """A group of completions for every problem."""
     messages = [p.question.messages for p in problems]
-    return asyncio.run(_groups(student, messages, plan.samples, plan.max_tokens, seed))
+    groups = asyncio.run(_groups(student, messages, plan.samples, plan.max_tokens, seed))
+    student.release()
+    return groups
 
 
 async def _groups(

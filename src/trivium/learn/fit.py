@@ -11,8 +11,10 @@ step first, so the cut changes memory and speed, never the gradient (up to the o
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -27,6 +29,9 @@ from trivium.learn.sft import Supervised
 from trivium.learn.types import Loss, Objective, TokenBatch
 from trivium.models.decoder import Decoder
 from trivium.models.logprob import completion_logprobs
+
+SLICE = 1 << 18
+"""Numbers of a gradient added at a time: 1 MB of float32."""
 
 Example = Rollout | Demonstration | Preference
 
@@ -255,33 +260,29 @@ class Learner:
         """Add up the gradient of the step's loss over micro-batches; returns loss, trained tokens and mean metrics."""
         loss_sum, tokens = 0.0, 0
         sums: dict[str, tuple[float, float]] = {}
-        for piece in microbatches(rows, self.max_tokens, units, unit):
-            logp, entropy, mask = completion_logprobs(
-                self.model, piece.prompts, piece.inputs, targets=piece.targets, temperature=self.temperature
-            )
-            loss = losses(piece, logp, entropy, mask)
-            if loss.sum.requires_grad:
-                (loss.sum / total).backward()  # type: ignore[no-untyped-call]
-                self._collect()
-            loss_sum += float(loss.sum.detach())
-            tokens += int(mask.sum())
-            for name, (value, count) in loss.metrics.items():
-                before = sums.get(name, (0.0, 0.0))
-                sums[name] = (before[0] + value, before[1] + count)
+        with self._collecting():
+            for piece in microbatches(rows, self.max_tokens, units, unit):
+                logp, entropy, mask = completion_logprobs(
+                    self.model, piece.prompts, piece.inputs, targets=piece.targets, temperature=self.temperature
+                )
+                loss = losses(piece, logp, entropy, mask)
+                if loss.sum.requires_grad:
+                    (loss.sum / total).backward()  # type: ignore[no-untyped-call]
+                loss_sum += float(loss.sum.detach())
+                tokens += int(mask.sum())
+                for name, (value, count) in loss.metrics.items():
+                    before = sums.get(name, (0.0, 0.0))
+                    sums[name] = (before[0] + value, before[1] + count)
         return loss_sum / total, tokens, {k: v / n for k, (v, n) in sums.items() if n}
 
-    def _collect(self) -> None:
-        """Move gradients of the computing type into the float32 masters: many small ones must not round away."""
-        if not self.mixed:
-            return
-        for master, p in zip(self.masters, self._params, strict=True):
-            if p.grad is None:
-                continue
-            if master.grad is None:
-                master.grad = p.grad.float()
-            else:
-                master.grad.add_(p.grad)
-            p.grad = None
+    @contextmanager
+    def _collecting(self) -> Iterator[None]:
+        """While this lasts, gradients of the computing type go to the float32 masters as they come."""
+        with ExitStack() as stack:
+            for master, p in zip(self.masters, self._params, strict=True) if self.mixed else ():
+                hook = p.register_post_accumulate_grad_hook(functools.partial(_collect, master))  # type: ignore[no-untyped-call]
+                stack.callback(hook.remove)
+            yield
 
     @torch.no_grad()
     def _logp(self, model: Decoder, rows: Sequence[Row]) -> Tensor:
@@ -314,21 +315,40 @@ class Learner:
             group["lr"] = lr
         norm = float(torch.nn.utils.clip_grad_norm_(self.masters, self.optimiser.grad_clip or math.inf))
         if not math.isfinite(norm):
-            self.adam.zero_grad(set_to_none=True)
+            self._forget()
             raise RunError(
                 f"the gradient of step {self.step_count} is not finite; the weights of the step before are kept."
                 " Try a lower --lr, or number type fp32: --policy NAME:dtype=fp32"
             )
         self.adam.step()
-        self.adam.zero_grad(set_to_none=True)
+        self._forget()
         self._round()
         return StepReport(loss, norm, lr, tokens, metrics)
+
+    def _forget(self) -> None:
+        """Back to no gradient.  Masters keep theirs as zeros: fresh memory costs more than the sums that go into it."""
+        self.adam.zero_grad(set_to_none=not self.mixed)
 
     @torch.no_grad()
     def _round(self) -> None:
         if self.mixed:
             for master, p in zip(self.masters, self._params, strict=True):
                 p.copy_(master)
+
+
+@torch.no_grad()
+def _collect(master: Tensor, p: Tensor) -> None:
+    """Move a gradient of the computing type into its float32 master: many small ones must not round away.
+
+    As soon as it is complete, so that only one exists at a time; and in slices that stay in the processor's cache,
+    since adding two types makes a copy of one of them.
+    """
+    grad = cast(Tensor, p.grad)
+    if master.grad is None:
+        master.grad = torch.zeros_like(master)
+    for total, part in zip(torch.split(master.grad.view(-1), SLICE), torch.split(grad.view(-1), SLICE), strict=True):
+        total.add_(part)
+    p.grad = None
 
 
 def fit(

@@ -116,6 +116,10 @@ class LocalPolicy(Chat):
         (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
         save_file({k: v.clone() for k, v in weights.items()}, folder / "model.safetensors", metadata={"format": "pt"})
 
+    def release(self) -> None:
+        """Give back the memory that sampling holds, such as before learning; the next request takes it again."""
+        self.engine.release()
+
     async def close(self) -> None:
         if self._pump is not None:
             self._pump.cancel()

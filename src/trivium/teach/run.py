@@ -218,6 +218,7 @@ class Teaching:
             mixed += parts[-1].groups["mixed"]
             if mixed >= wanted:
                 break
+        self.policy.release()
         return parts
 
     # bookkeeping
