@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 BASELINES = ("greedy", "vote", "best-of-n")
 TONES = ("a", "b", "c", "d")
 DASHES = ("", "6 4", "2 4", "9 3 2 3")
-LETTER = 6.6  # width of a letter of a label, in SVG units; the longest names come out a little narrower
+LETTER = 7.3  # width of a bold letter of a label, in SVG units
 STYLE = (
     ":root{color-scheme:light dark;--paper:#fbfaf7;--ink:#1d1c1a;--soft:#69655d;--line:#e3dfd6;"
     "--a:#2a5db0;--b:#c4571b;--c:#1b8468;--d:#7d5fa8}"
