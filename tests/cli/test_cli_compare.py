@@ -128,8 +128,8 @@ def test_wrong_input_is_one_message(options: list[str], words: str, capsys: Capt
 
 
 def test_overlaid_curves_end_in_their_marks() -> None:
-    drawn = overlaid([[0.0, 1.0], [1.0, 0.0], [0.0, 0.99]], "abc", 20, 5)
+    drawn = overlaid([[0.0, 1.0], [1.0, 0.0], [0.0, 0.99]], "abc", 20, 5, 0.0, 1.0)
     assert [line[20:] for line in drawn] == ["ac", "", "", "", "b"]
     assert drawn[0][0] != "\u2800"  # b begins at the top
     assert all(len(line) >= 20 for line in drawn)
-    assert overlaid([[0.5, 0.5]], "a", 4, 3)[1].endswith("a")
+    assert overlaid([[0.5, 0.5]], "a", 4, 3, 0.0, 1.0)[1].endswith("a")

@@ -30,21 +30,20 @@ def braille(values: Sequence[float], width: int, height: int, low: float, high: 
     return ["".join(chr(0x2800 + dots) for dots in line) for line in cells]
 
 
-def overlaid(lines: Sequence[Sequence[float]], marks: Sequence[str], width: int, height: int) -> list[str]:
-    """Several curves in one plot, from 0 or a little below the least value to the greatest; each ends in its mark.
+def overlaid(
+    lines: Sequence[Sequence[float]], marks: Sequence[str], width: int, height: int, low: float, high: float
+) -> list[str]:
+    """Several curves in one plot between `low` and `high`; each ends in its mark, beside the plot.
 
-    Marks that would fall on each other stand side by side, so `width` is exceeded by as many as meet at most.
+    Marks at the same height stand side by side, so a line is longer than `width` by as many as meet there.
     """
-    low = min(min(line) for line in lines)
-    high = max(max(line) for line in lines)
-    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
     cells = [[0] * width for _ in range(height)]
     ends = [""] * height
     for line, mark in zip(lines, marks, strict=True):
         for row, drawn in enumerate(braille(line, width, height, low, high, len(line))):
             for column, letter in enumerate(drawn):
                 cells[row][column] |= ord(letter) - 0x2800
-        share = (line[-1] - low) / (high - low)
+        share = (line[-1] - low) / ((high - low) or 1)
         ends[round((1 - share) * (4 * height - 1)) // 4] += mark
     return ["".join(chr(0x2800 + dots) for dots in row) + end for row, end in zip(cells, ends, strict=True)]
 

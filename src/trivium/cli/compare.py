@@ -184,8 +184,10 @@ def _print_curve(comparison: Mapping[str, Any]) -> None:
     if not lines:
         return
     letters = [chr(ord("a") + i % 26) for i in range(len(lines))]
-    drawn = overlaid(list(lines.values()), letters, 52, 10)
-    high, low = max(map(max, lines.values())), min(map(min, lines.values()))
+    # The axis spans the intervals, so that a gap which is only noise looks as small as it is.
+    measured = [row for at in comparison["curve"] for row in at["rows"] if row["accuracy"] is not None]
+    low, high = min(row["low"] for row in measured), max(row["high"] for row in measured)
+    drawn = overlaid(list(lines.values()), letters, 52, 10, low, high)
     print("Accuracy over the budget")
     for i, line in enumerate(drawn):
         side = {0: f"{100 * high:.1f}%", len(drawn) - 1: f"{100 * low:.1f}%"}.get(i, "")
