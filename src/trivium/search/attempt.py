@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import weakref
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -18,13 +19,20 @@ CLOSE_TIMEOUT = 1.0
 
 
 class Scope:
-    """A place in the method: `path` names it, and counts the calls made directly in it."""
+    """A place in the method: `path` names it, and counts the calls made directly in it.
 
-    __slots__ = ("attempt", "count", "path", "task")
+    It refers to its attempt and its task without holding them: a cycle an attempt is work for the garbage collector.
+    """
 
-    def __init__(self, attempt: Attempt, path: tuple[int, ...]) -> None:
-        self.attempt, self.path, self.count = attempt, path, 0
-        self.task = asyncio.current_task()
+    __slots__ = ("_task", "count", "key", "path")
+
+    def __init__(self, key: object, path: tuple[int, ...]) -> None:
+        self.key, self.path, self.count = key, path, 0
+        task = asyncio.current_task()
+        self._task = None if task is None else weakref.ref(task)
+
+    def within(self, task: asyncio.Task[Any] | None) -> bool:
+        return task is not None and self._task is not None and self._task() is task
 
     def next(self) -> tuple[int, ...]:
         self.count += 1
@@ -38,7 +46,8 @@ SCOPE: ContextVar[Scope] = ContextVar("trivium_search_scope")
 class Attempt:
     """One attempt at one question.
 
-    `prompts` has the messages of each prompt's node, and the policy that read them; `unfinished` why a sample's node
+    `prompts` has the messages of each prompt's node, and the policy that read them; `read`, for each policy, the node
+    and the length of each prompt; `unfinished` why a sample's node
     ended, if not by itself; `best` the answer offered so far; `cut` says that the budget refused samples.
     """
 
@@ -52,13 +61,15 @@ class Attempt:
     best: Answer | None = None
     cut: bool = False
     prompts: dict[int, tuple[tuple[Message, ...], Policy]] = field(default_factory=dict)
+    read: dict[int, tuple[dict[tuple[Message, ...], int], dict[tuple[Message, ...], int]]] = field(default_factory=dict)
     unfinished: dict[int, Finish] = field(default_factory=dict)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    key: object = field(default_factory=object)
     root: Scope = field(init=False)
 
     def begin(self) -> None:
         """From here on this task is the method's: calls are numbered from the root."""
-        self.root = Scope(self, ())
+        self.root = Scope(self.key, ())
         SCOPE.set(self.root)
 
     async def close(self) -> None:
@@ -73,18 +84,17 @@ class Attempt:
     def next_path(self) -> tuple[int, ...]:
         """The place of a call made now.  A task is numbered when it first calls."""
         scope = SCOPE.get(self.root)
-        if scope.attempt is not self:
+        if scope.key is not self.key:
             scope = self.root
-        task = asyncio.current_task()
-        if scope.task is not task:
-            scope = Scope(self, scope.next())
+        if not scope.within(asyncio.current_task()):
+            scope = Scope(self.key, scope.next())
             SCOPE.set(scope)
         return scope.next()
 
     def join(self) -> None:
         """Remember the current task, so that `close` can end it."""
         task = asyncio.current_task()
-        if task is not None and task is not self.root.task:
+        if task is not None and not self.root.within(task):
             self.tasks.add(task)
 
     def finish_of(self, node: int | None) -> Finish:

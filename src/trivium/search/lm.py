@@ -70,13 +70,15 @@ class LM:
     calls; `map` numbers its branches itself, so use it where branches wait for other things first.
     """
 
-    def __init__(self, attempt: Attempt, policy: Policy, known: dict[int, LM] | None = None) -> None:
+    __slots__ = ("_attempt", "_lengths", "_meter", "_policy", "_prompts", "_trace", "sampling")
+
+    def __init__(self, attempt: Attempt, policy: Policy) -> None:
         self.sampling = attempt.sampling
         self._attempt, self._policy = attempt, policy
         self._trace, self._meter = attempt.trace, attempt.meter
-        self._known = {id(policy): self} if known is None else known
-        self._prompts: dict[tuple[Message, ...], int] = {}
-        self._lengths: dict[tuple[Message, ...], int] = {}
+        self._prompts: dict[tuple[Message, ...], int]
+        self._lengths: dict[tuple[Message, ...], int]
+        self._prompts, self._lengths = attempt.read.setdefault(id(policy), ({}, {}))
 
     def voice(self, name: str) -> LM:
         """The same attempt, with the same budget, trace and seeds, through another policy of the run.
@@ -86,10 +88,7 @@ class LM:
         voices = self._attempt.voices
         if name not in voices:
             raise UnknownName("voice", name, voices, f"Give it a policy: --voice {name}=POLICY")
-        policy = voices[name]
-        if id(policy) not in self._known:
-            self._known[id(policy)] = LM(self._attempt, policy, self._known)
-        return self._known[id(policy)]
+        return LM(self._attempt, voices[name])
 
     @property
     def voices(self) -> tuple[str, ...]:
@@ -163,7 +162,7 @@ class LM:
         place = self._attempt.next_path()
 
         async def branch(i: int, item: A) -> B:
-            SCOPE.set(Scope(self._attempt, (*place, i)))
+            SCOPE.set(Scope(self._attempt.key, (*place, i)))
             return await function(item)
 
         results = await asyncio.gather(*(branch(i, x) for i, x in enumerate(items)), return_exceptions=True)
@@ -301,7 +300,7 @@ class LM:
     async def _value(self, place: tuple[int, ...], source: Chain | str, by: str | Scorer, question: Question) -> float:
         from trivium.search.value import judgement  # which imports this module
 
-        token = SCOPE.set(Scope(self._attempt, place))
+        token = SCOPE.set(Scope(self._attempt.key, place))
         try:
             return await judgement(by)(question, self, source)
         finally:

@@ -32,6 +32,12 @@ class Grant(NamedTuple):
 class Meter:
     """The running account of one attempt."""
 
+    __slots__ = (
+        "_cached", "_calls", "_calls_limit", "_judged", "_oracle", "_oracle_limit", "_prompt", "_reserved_prompt",
+        "_reserved_sampled", "_sampled", "_sampled_limit", "_start", "_tools", "_tools_limit", "_total_limit",
+        "_under_way", "_waiting", "budget", "closed", "limits_tokens",
+    )  # fmt: skip
+
     def __init__(self, budget: Budget | None) -> None:
         self.budget = budget or Budget()
         self.limits_tokens = self.budget.sampled_tokens is not None or self.budget.total_tokens is not None
