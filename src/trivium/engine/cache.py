@@ -11,6 +11,8 @@ from trivium.models.attention import MASKED, attention, fold, unfold
 from trivium.models.decoder import DecoderConfig
 
 GROW = 32
+Past = Sequence[tuple[Tensor, Tensor]]
+"""Keys and values of consecutive tokens, in pieces of [layers, kv_heads, tokens, head_dim]."""
 
 
 def rounded(places: int) -> int:
@@ -64,37 +66,51 @@ class Cache:
 
 
 class Prefill:
-    """Causal attention within each of several new prompts, and their keys and values written to the cache.
+    """Attention for several new prompts, whose keys and values go to the cache.
 
     Prompt j goes to the `copies[j]` rows that follow those of prompt j-1, starting at the first free row: computed
-    once, shared by its whole group.
+    once, shared by its whole group.  `pasts[j]` holds the keys and values of its first tokens, in pieces, where they
+    are known already: those are copied, and only the `lengths[j]` tokens after them are computed.
     """
 
-    def __init__(self, cache: Cache, lengths: Sequence[int], copies: Sequence[int]) -> None:
+    def __init__(self, cache: Cache, lengths: Sequence[int], copies: Sequence[int], pasts: Sequence[Past]) -> None:
         self.cache = cache
-        longest = max(lengths)
-        n = torch.tensor(lengths)
-        cache.reserve(cache.used + sum(copies), longest + 1)
-        starts = torch.cumsum(n, 0) - n
-        self.real = torch.arange(longest) < n[:, None]
-        self.at = (starts[:, None] + torch.arange(longest)) * self.real
-        rep = cache.c.heads // cache.c.kv_heads
-        causal = torch.ones(longest, longest, dtype=torch.bool).tril()
-        mask = torch.zeros(longest, longest, dtype=cache.dtype).masked_fill_(~causal, MASKED)
-        self.mask = mask.repeat(rep, 1).expand(len(n) * cache.c.kv_heads, -1, -1)
-        self.source = torch.arange(len(n)).repeat_interleave(torch.tensor(copies))
-        self.rows = slice(cache.used, cache.used + len(self.source))
-        cache.lengths[self.rows] = n[self.source]
-        cache.used += len(self.source)
+        new = torch.tensor(lengths)
+        past = torch.tensor([sum(keys.shape[2] for keys, _ in pieces) for pieces in pasts])
+        total = past + new
+        cache.reserve(cache.used + sum(copies), int(total.max()) + 1)
+        self.source = torch.arange(len(new)).repeat_interleave(torch.tensor(copies))
+        rows = torch.arange(cache.used, cache.used + len(self.source))
+        cache.lengths[rows] = total[self.source]
+        cache.used += len(rows)
+        self.first = rows[torch.tensor(copies).cumsum(0) - torch.tensor(copies)]
+        for j, pieces in enumerate(pasts):
+            at, mine = 0, slice(int(self.first[j]), int(self.first[j]) + copies[j])
+            for keys, values in pieces:
+                to = slice(at, at + keys.shape[2])
+                cache.keys[:, mine, :, to], cache.values[:, mine, :, to] = keys[:, None], values[:, None]
+                at = to.stop
+        steps = torch.arange(int(new.max()))
+        self.real = steps < new[:, None]
+        self.at = ((new.cumsum(0) - new)[:, None] + steps) * self.real
+        self.positions = (past[:, None] + steps)[self.real]
+        # Where each copy of each token goes.
+        owner = torch.arange(len(new)).repeat_interleave(new)
+        token, self.to_row = (owner[:, None] == self.source).nonzero(as_tuple=True)
+        self.token, self.to_row, self.place = token, rows[self.to_row], self.positions[token]
+        self.places = int(total.max())
+        sees = torch.arange(self.places) <= (past[:, None] + steps)[..., None]
+        mask = torch.zeros(sees.shape, dtype=cache.dtype).masked_fill_(~sees, MASKED)
+        rep, kv = cache.c.heads // cache.c.kv_heads, cache.c.kv_heads
+        self.mask = mask.repeat(1, rep, 1)[:, None].expand(-1, kv, -1, -1).flatten(0, 1)
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        qp, kp, vp = (x[self.at] for x in (q, k, v))
-        kp, vp = kp.transpose(1, 2), vp.transpose(1, 2)
-        places = kp.shape[2]
-        self.cache.keys[layer, self.rows, :, :places] = kp[self.source]
-        self.cache.values[layer, self.rows, :, :places] = vp[self.source]
-        # Keys behind a prompt's end are padding, but causality already hides them from every real query.
-        out = attention(fold(qp, k.shape[1]), kp, vp, self.mask, q.shape[-1] ** -0.5)
+        keys, values = self.cache.keys[layer], self.cache.values[layer]
+        keys[self.to_row, :, self.place] = k[self.token]
+        values[self.to_row, :, self.place] = v[self.token]
+        own = keys[self.first, :, : self.places], values[self.first, :, : self.places]
+        # Places behind a prompt's end hold anything, but causality hides them from every real query.
+        out = attention(fold(q[self.at], k.shape[1]), *own, self.mask, q.shape[-1] ** -0.5)
         return unfold(out, q.shape[1])[self.real]
 
 

@@ -17,24 +17,32 @@ import torch
 
 from trivium.engine.cache import Cache, Prefill, Step, rounded
 from trivium.engine.draw import Uniforms, draw
+from trivium.engine.prefix import PrefixStore
 from trivium.models.decoder import Decoder
-from trivium.models.packed import PackedDecoder, can_pack
+from trivium.models.packed import PackedDecoder, can_pack, stamp
 from trivium.types import Finish, Sampling
 
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """`n` samples of one prompt.  `prompt` holds at least one token id."""
+    """`n` samples of one prompt.  `prompt` holds at least one token id.
+
+    `keep` says that a later job may begin with this one's prompt and samples, so their keys and values are stored.
+    """
 
     prompt: tuple[int, ...]
     sampling: Sampling
     n: int = 1
     seed: int = 0
+    keep: bool = False
 
 
 @dataclass(eq=False, slots=True)
 class Row:
-    """One sample in the making, and, once returned by `step`, made: ids, their log-probs and why it ended."""
+    """One sample in the making, and, once returned by `step`, made: ids, their log-probs and why it ended.
+
+    `reused` tokens of its prompt were not computed for it.
+    """
 
     job: Job
     index: int
@@ -43,13 +51,17 @@ class Row:
     logprobs: list[float] = field(default_factory=list)
     finish: Finish = "stop"
     text: str | None = None
+    reused: int = 0
 
 
 @dataclass(slots=True)
 class Counters:
-    """What the engine has done: tokens prefilled and sampled, steps, and seconds inside `step`."""
+    """What the engine has done: prompt tokens prefilled and taken from the store of prefixes, tokens sampled, steps,
+    and seconds inside `step`.
+    """
 
     prefilled: int = 0
+    reused: int = 0
     sampled: int = 0
     steps: int = 0
     seconds: float = 0.0
@@ -59,8 +71,8 @@ class Engine:
     """Generation with a `Decoder`.
 
     `eos` are the token ids that end a sample (kept in its ids: they were sampled, so they are trained on); `decode`
-    turns ids into text and is called only for samples with stop strings.  At most `max_rows` rows run at once, and at
-    most `cache_bytes` of keys and values are held.
+    turns ids into text and is called only for samples with stop strings.  At most `max_rows` rows run at once, at most
+    `cache_bytes` of keys and values are held for them, and at most `prefix_bytes` for jobs that say `keep`.
     """
 
     def __init__(
@@ -71,6 +83,7 @@ class Engine:
         decode: Callable[[Sequence[int]], str],
         max_rows: int = 128,
         cache_bytes: int = 1 << 30,
+        prefix_bytes: int = 1 << 28,
     ) -> None:
         self.model, self.eos, self.decode = model, eos, decode
         self.max_rows, self.cache_bytes = max_rows, cache_bytes
@@ -78,6 +91,8 @@ class Engine:
         self.rows: list[Row] = []
         self.cache: Cache | None = None
         self.packed: PackedDecoder | None = None
+        self.prefixes = PrefixStore(prefix_bytes)
+        self.stamp: tuple[tuple[int, int], ...] = ()
         self.counters = Counters()
 
     @property
@@ -97,13 +112,14 @@ class Engine:
         self.release()
 
     def release(self) -> None:
-        """Give back the memory of the cache and the packed weights; the next step makes them again.
+        """Give back the memory of caches and packed weights; the next step makes them again.
 
         Raises RuntimeError while rows are running.
         """
         if self.rows:
             raise RuntimeError(f"{len(self.rows)} rows are running; their cache cannot be released")
         self.cache = self.packed = None
+        self.prefixes.clear()
 
     @torch.inference_mode()
     def cancel(self, job: Job) -> None:
@@ -130,10 +146,13 @@ class Engine:
 
     def _model(self) -> Decoder:
         """The model in its fastest form, for the weights as they are now."""
+        now = stamp(self.model)
+        if now != self.stamp:
+            self.stamp, self.packed = now, None
+            self.prefixes.clear()
         if not can_pack(self.model):
             return self.model
-        if self.packed is None or not self.packed.of_date(self.model):
-            self.packed = None  # so that the old one is gone before the new one is made
+        if self.packed is None:
             self.packed = PackedDecoder(self.model)
         return self.packed
 
@@ -168,16 +187,28 @@ class Engine:
         groups: dict[tuple[int, ...], list[Row]] = {}
         for job, index in joining:
             groups.setdefault(job.prompt, []).append(Row(job, index, Uniforms(job.seed, index)))
-        lengths, copies = [len(p) for p in groups], [len(rows) for rows in groups.values()]
-        attend = Prefill(self._cache(), lengths, copies)
-        ids = torch.tensor([i for p in groups for i in p])
-        positions = torch.cat([torch.arange(n) for n in lengths])
-        hidden = model(ids, positions, attend)
+        # The last token of a prompt is always computed: the first draw needs its hidden state.
+        pasts = [self.prefixes.find(p[:-1]) for p in groups]
+        known = [sum(keys.shape[2] for keys, _ in past) for past in pasts]
+        lengths = [len(p) - n for p, n in zip(groups, known, strict=True)]
+        attend = Prefill(self._cache(), lengths, [len(rows) for rows in groups.values()], pasts)
+        ids = torch.tensor([i for p, n in zip(groups, known, strict=True) for i in p[n:]])
+        hidden = model(ids, attend.positions, attend)
         self.counters.prefilled += len(ids)
-        ends = torch.cumsum(torch.tensor(lengths), 0) - 1
+        self.counters.reused += sum(known)
         first = len(self.rows)
+        for (prompt, rows), n, at in zip(groups.items(), known, attend.first.tolist(), strict=True):
+            rows[0].reused = n
+            if any(row.job.keep for row in rows):
+                self._store(at, prompt)
         self.rows += [row for rows in groups.values() for row in rows]
+        ends = torch.cumsum(torch.tensor(lengths), 0) - 1
         return self._sample(model.logits(hidden[ends])[attend.source], first)
+
+    def _store(self, at: int, ids: Sequence[int]) -> None:
+        """Keep the keys and values of `ids`, which row `at` of the cache begins with."""
+        cache = self._cache()
+        self.prefixes.add(ids, cache.keys[:, at, :, : len(ids)], cache.values[:, at, :, : len(ids)])
 
     def _sample(self, logits: torch.Tensor, first: int) -> list[Row]:
         """Draw a token for the rows from `first` on, whose logits these are, and take out those that end."""
@@ -194,6 +225,10 @@ class Engine:
         # From the back, so that the row which fills a gap is never one that is about to go.
         done = [self.rows[i] for i in ended]
         for i in reversed(ended):
+            row = self.rows[i]
+            if row.job.keep and row.ids[-1] not in self.eos:
+                # The last token was never read, so it has no keys yet.
+                self._store(i, (*row.job.prompt, *row.ids[:-1]))
             self._drop(i)
         return done
 

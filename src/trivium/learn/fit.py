@@ -321,6 +321,8 @@ class Learner:
                 " Try a lower --lr, or number type fp32: --policy NAME:dtype=fp32"
             )
         self.adam.step()
+        # Fused AdamW writes without leaving the mark that tells the engine of new weights.
+        torch.autograd.graph.increment_version(self.masters)
         self._forget()
         self._round()
         return StepReport(loss, norm, lr, tokens, metrics)

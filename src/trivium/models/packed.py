@@ -34,7 +34,7 @@ class PackedLinear(nn.Module):
 class PackedDecoder(Decoder):
     """A twin of `model` that shares all its tensors and adds packed copies of the large ones (as many bytes again).
 
-    It computes what `model` computed when it was packed, without gradient: `of_date` tells whether that is still so.
+    It computes what `model` computed when it was packed, without gradient; `stamp` tells whether that is still so.
     """
 
     def __init__(self, model: Decoder) -> None:
@@ -49,11 +49,6 @@ class PackedDecoder(Decoder):
                 if isinstance(child, nn.Linear):
                     setattr(module, name, PackedLinear(child.weight, child.bias))
         self.logits_of = PackedLinear(model.head, None)
-        self.packed_from = stamp(model)
-
-    def of_date(self, model: Decoder) -> bool:
-        """Whether no weight of `model` was replaced or written to since."""
-        return self.packed_from == stamp(model)
 
     def logits(self, hidden: Tensor) -> Tensor:
         out: Tensor = self.logits_of(hidden)
@@ -61,7 +56,10 @@ class PackedDecoder(Decoder):
 
 
 def stamp(model: Decoder) -> tuple[tuple[int, int], ...]:
-    """What changes when a weight does: where each lives and how often it was written to."""
+    """What changes when a weight does: where each lives and how often it was written to.
+
+    An optimiser that writes unmarked (torch's fused ones) must call `torch.autograd.graph.increment_version`.
+    """
     return tuple((p.data_ptr(), p._version) for p in model.parameters())
 
 

@@ -61,7 +61,9 @@ class LocalPolicy(Chat):
         if request.n < 1:
             raise UserError(f"n={request.n} samples: expected at least 1")
         prompt = self.prompt(request, self.model.c.context)
-        job = Job(prompt, request.sampling, request.n, request.seed)
+        # A search that goes on from steps stops at them, or says how far it got; what it may go on from is kept.
+        keep = bool(request.prefix or request.sampling.stop)
+        job = Job(prompt, request.sampling, request.n, request.seed, keep)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Row]] = loop.create_future()
         if self._pump is None or self._pump.done() or self._pump.get_loop() is not loop:
@@ -129,7 +131,7 @@ class LocalPolicy(Chat):
         segment = Segment("model", tuple(row.ids), tuple(row.logprobs), text, shared.version)
         # The group's prompt was computed once, so its first sample alone pays for it.
         first = row.index == 0
-        usage = Usage(len(shared.ids) if first else 0, 0, len(row.ids), int(first))
+        usage = Usage(len(shared.ids) if first else 0, row.reused, len(row.ids), int(first))
         return Completion(shared, segment, row.finish, usage)
 
     async def _run(self) -> None:
