@@ -36,6 +36,7 @@ def command(
 
     from trivium import policies, search, tasks
     from trivium.search.evaluate import evaluate
+    from trivium.search.flips import flips
 
     made, dealt, run = policies.policy(policy), tasks.task(task), search.method(method)
     voices = {name: policies.policy(spec) for name, spec in _voices(voice)}
@@ -54,10 +55,14 @@ def command(
             run, dealt, made, n=n, split=split, seed=seed, voices=voices, budget=allowance, concurrency=concurrency,
             sampling=Sampling(max_tokens=max_tokens) if max_tokens else None, listen=listen,
         )  # fmt: skip
-    share, usage = found.accuracy, found.usage
+    share, usage, flipped = found.accuracy, found.usage, flips(dealt, problems, found.traces)
     if as_json:
         numbers = {"accuracy": share.accuracy, "low": share.low, "high": share.high, "n": share.n}
-        print_json(numbers | {"abstained": found.abstained, "errors": found.errors, "usage": asdict(usage)})
+        print_json(
+            numbers
+            | {"abstained": found.abstained, "errors": found.errors, "usage": asdict(usage)}
+            | ({"flips": asdict(flipped)} if flipped else {})
+        )
         return
     rows = [
         ("accuracy", f"{share} of {share.n}"),
@@ -74,6 +79,14 @@ def command(
     if usage.oracle_calls:
         rows.append(
             ("oracle calls", f"{usage.oracle_calls:,}: this method asked the verifier, its accuracy is a bound")
+        )
+    if flipped:
+        rows.append(
+            (
+                "revisions",
+                f"{flipped.revisions} of {flipped.drafts} drafts: {flipped.wrong_to_right} wrong to right, "
+                f"{flipped.right_to_wrong} right to wrong",
+            )
         )
     print_columns(rows)
     if found.errors:

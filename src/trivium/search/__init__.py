@@ -18,6 +18,13 @@ METHODS: Registry[Any] = Registry(
         "greedy": "trivium.search.greedy:greedy",
         "vote": "trivium.search.vote:vote",
         "best-of-n": "trivium.search.best_of_n:best_of_n",
+        "weighted-vote": "trivium.search.weighted_vote:weighted_vote",
+        "adaptive-vote": "trivium.search.adaptive_vote:adaptive_vote",
+        "refine": "trivium.search.refine:refine",
+        "self-rethinking": "trivium.search.self_rethinking:self_rethinking",
+        "least-to-most": "trivium.search.least_to_most:least_to_most",
+        "debate": "trivium.search.debate:debate",
+        "round-table": "trivium.search.round_table:round_table",
     },
 )
 
@@ -31,3 +38,11 @@ def method(spec: str) -> Method:
     function = METHODS.factory(name)
     _, options = check_options(f"method {name}", function, args, options, exclude={"question": None, "lm": None})
     return functools.partial(function, **options)
+
+
+def of(inner: str | Method) -> Method:
+    """What a method's option `of` stands for: a function of (question, lm), or a spec such as `refine`.
+
+    A spec within a spec separates its options by semicolons: `vote:n=4,of=refine:rounds=2;temperature=1`.
+    """
+    return method(inner.replace(";", ",")) if isinstance(inner, str) else inner

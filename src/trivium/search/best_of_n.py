@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import math
+from statistics import fmean
+from typing import Literal
 
+from trivium.errors import UserError
+from trivium.search.ballots import Ballot, cast
+from trivium.search.driver import Method
 from trivium.search.lm import LM, Scorer
 from trivium.types import Answer, Question
 
+Over = Literal["response", "min-step", "mean-step"]
+
 
 async def best_of_n(
-    question: Question, lm: LM, *, n: int | None = 16, temperature: float = 0.7, by: str | Scorer = "logprob"
+    question: Question,
+    lm: LM,
+    *,
+    n: int | None = 16,
+    temperature: float = 0.7,
+    by: str | Scorer = "logprob",
+    over: Over = "response",
+    of: str | Method | None = None,
 ) -> Answer:
     """Sample n chains of thought and keep the one with the best score; n=none samples until the budget is spent.
 
@@ -17,21 +31,39 @@ async def best_of_n(
     one as a function of (question, response), or its address `package.module:function`.  `by` is otherwise the name of
     a value, such as `logprob` or `self`; with `oracle`, the task's own verifier, this is an upper bound and no method.
     Chains with an answer come before chains without, and whole ones before one that the budget cut short, which would
-    be read by its scratch work; ties go to the first sampled.
+    be read by its scratch work; ties go to the first sampled.  `over` is an outcome reward (`response`), or a process
+    reward: the least or mean value of the beginnings that end with each line (Lightman et al. 2023, arXiv:2305.20050;
+    Wang et al. 2023, arXiv:2312.08935, for whom `by=rollout` stands).  With `of`, the candidates are runs of that
+    method instead of chains.
     """
-    chains = await lm.sample(question, n=n, temperature=temperature)
-    answers = {chain.node: lm.answer(chain) for chain in chains}
-    chains = [c for c in chains if answers[c.node] is not None] or chains
-    chains = [c for c in chains if c.finish != "budget"] or chains
-    best, best_rank = chains[0], (-math.inf, 0)
-    lm.offer(best.answering(answers[best.node]))
+    ballots = await cast(question, lm, n=n, temperature=temperature, of=of)
+    ballots = [b for b in ballots if b.answer.value is not None] or ballots
+    ballots = [b for b in ballots if not b.cut] or ballots
+    best, best_rank = ballots[0].answer, (-math.inf, 0)
+    lm.offer(best)
 
     async def judge(i: int) -> None:
         nonlocal best, best_rank
-        rank = (await lm.value(chains[i], by, question=question), -i)
+        rank = (await _worth(question, lm, ballots[i], by, over), -i)
         if rank > best_rank:
-            best, best_rank = chains[i], rank
-            lm.offer(best.answering(answers[best.node]))
+            best, best_rank = ballots[i].answer, rank
+            lm.offer(best)
 
-    await lm.map(judge, range(len(chains)))
-    return best.answering(answers[best.node])
+    await lm.map(judge, range(len(ballots)))
+    return best
+
+
+async def _worth(question: Question, lm: LM, ballot: Ballot, by: str | Scorer, over: Over) -> float:
+    if over == "response":
+        return await lm.value(ballot.source, by, question=question)
+    if by == "logprob":
+        raise UserError(
+            f"over={over} judges beginnings as texts; choose by=self, by=rollout or package.module:function"
+        )
+    beginning, beginnings = lm.begin(question), []
+    for line in ballot.answer.response.splitlines(keepends=True):
+        beginning = lm.tell(beginning, line)
+        if line.strip():
+            beginnings.append(beginning)
+    values = await lm.values(beginnings or [ballot.source], by, question=question)
+    return min(values) if over == "min-step" else fmean(values)

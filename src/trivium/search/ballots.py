@@ -1,0 +1,88 @@
+"""Ballots: several answers to one question, each a sample of the policy or a run of an inner method."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trivium.errors import BudgetExhausted, UserError
+from trivium.search import of as inner_method
+from trivium.search.driver import Method
+from trivium.search.lm import LM, Chain
+from trivium.types import Answer, Question
+
+TOKENS = ("sampled_tokens", "total_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One answer; `value` `None` in it abstains.
+
+    `source` is what a value judges: the chain that the answer was read from, or its text where the method names no
+    node.  `cut` says that the budget may have ended it early, so that it may have been read by scratch work.
+    """
+
+    answer: Answer
+    source: Chain | str
+    cut: bool
+
+
+async def cast(
+    question: Question, lm: LM, *, n: int | None, temperature: float, of: str | Method | None = None
+) -> list[Ballot]:
+    """`n` ballots, or as many as the budget allows; `n=None` goes on until it is spent.
+
+    Each is a chain of thought at `temperature`, or with `of` a run of that method, which has its own options.  Runs go
+    on all at once; but where tokens are limited one after the other, so that those begun are finished and the order in
+    which replies arrive decides nothing.  Raises BudgetExhausted when there is no ballot at all, UserError for n=None
+    without a limit on tokens.
+    """
+    if of is None:
+        chains = await lm.sample(question, n=n, temperature=temperature)
+        return [Ballot(c.answering(lm.answer(c)), c, c.finish == "budget") for c in chains]
+    if n is None:
+        need_limit(lm)
+    elif n < 1:
+        raise UserError(f"n={n} runs were asked for; expected 1 or more")
+    method, turn = inner_method(of), asyncio.Semaphore(n or 1 if tokens_left(lm) == math.inf else 1)
+
+    async def run(_: int) -> Ballot | None:
+        async with turn:
+            try:
+                answer = await method(question, lm)
+            except BudgetExhausted:
+                return None
+            node, text = answer.node, answer.response
+            source = text if node is None else Chain(node, text, text, "stop", ())
+            return Ballot(answer, source, tokens_left(lm) <= 0)
+
+    if n is not None:
+        found = await lm.map(run, range(n))
+    else:
+        found, left = [], math.inf
+        while tokens_left(lm) < left:
+            left = tokens_left(lm)
+            found += await lm.map(run, range(1))
+    ballots = [ballot for ballot in found if ballot is not None]
+    if not ballots:
+        raise BudgetExhausted("the budget has no room for a run of the inner method")
+    return ballots
+
+
+def voting(ballots: Sequence[Ballot]) -> list[str | None]:
+    """What each ballot says, `None` where it abstains: a cut one does, unless nothing else answers."""
+    whole = [None if ballot.cut else ballot.answer.value for ballot in ballots]
+    return [ballot.answer.value for ballot in ballots] if all(value is None for value in whole) else whole
+
+
+def tokens_left(lm: LM) -> float:
+    """Tokens that remain of the budget; `inf` without a limit."""
+    return min(lm.left[unit] for unit in TOKENS)
+
+
+def need_limit(lm: LM) -> None:
+    """Raise UserError where drawing until the budget is spent would never end."""
+    if tokens_left(lm) == math.inf:
+        raise UserError("n=none goes on until the tokens are spent; give a budget of sampled_tokens, or a number")
