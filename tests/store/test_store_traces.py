@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trivium.store import trace_from_json, trace_to_json
-from trivium.types import Segment, Trace, Usage, Verdict
+from trivium.errors import DataError, UserError
+from trivium.store import load_traces, trace_from_json, trace_to_json
+from trivium.store.files import json_line
+from trivium.store.query import compact
+from trivium.store.traces import trace_line
+from trivium.types import Problem, Question, Segment, Trace, Usage, Verdict
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 VERDICTS = st.one_of(
@@ -46,3 +51,29 @@ def traces(draw: st.DrawFn) -> Trace:
 @given(traces())
 def test_trace_survives_json(trace: Trace) -> None:
     assert trace_from_json(json.loads(json.dumps(trace_to_json(trace)))) == trace
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.lists(traces(), min_size=1, max_size=3))
+def test_traces_come_back_whole_from_lines_and_from_parquet(tmp_path_factory, found: list[Trace]) -> None:
+    problem = Problem(Question("q", ()), 1, "1", "k", "train", "toy")
+    path = tmp_path_factory.mktemp("traces") / "traces-x.jsonl"
+    path.write_bytes(b"".join(json_line(trace_line("x", i, t, problem)) for i, t in enumerate(found)) + b'{"torn')
+    rows = list(load_traces(path))
+    assert [trace for _, trace in rows] == found
+    assert [row["step"] for row, _ in rows] == list(range(len(found)))
+    path.write_bytes(b"".join(json_line(trace_line("x", i, t, problem)) for i, t in enumerate(found)))
+    compact(path)
+    assert [trace for _, trace in load_traces(path.with_suffix(".parquet"))] == found
+
+
+def test_what_is_no_trace_is_named(tmp_path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        list(load_traces(tmp_path / "none.jsonl"))
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"stage": "x"}\n')
+    with pytest.raises(DataError, match="row 1, field trace"):
+        list(load_traces(path))
+    (tmp_path / "t.parquet").write_text("no")
+    with pytest.raises(DataError, match="is no Parquet file"):
+        list(load_traces(tmp_path / "t.parquet"))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from trivium.errors import DataError, UserError
+from trivium.store.files import read_lines
 from trivium.types import Node, Problem, Segment, Trace, Usage, Verdict
 
 
@@ -62,6 +67,46 @@ def trace_line(stage: str, step: int, trace: Trace, problem: Problem) -> dict[st
         "sampled_tokens": trace.usage.sampled_tokens,
         "trace": trace_to_json(trace),
     }
+
+
+def load_traces(path: Path) -> Iterator[tuple[dict[str, Any], Trace]]:
+    """The lines of a file of traces, in order: the columns of `trace_line`, and the whole trace as it was.
+
+    Reads what runs, `--save-traces` and comparisons write, as JSON lines or, from finished runs, Parquet; a last line
+    that was cut off is skipped.
+
+    Raises:
+        UserError: there is no such file.
+        DataError: a line is no trace.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; expected a file of traces, such as runs/NAME/traces-before.parquet")
+    rows = _parquet(path) if path.suffix == ".parquet" else read_lines(path)
+    for number in itertools.count(1):
+        try:
+            row = next(rows, None)
+            if row is None:
+                return
+            trace = trace_from_json(row.pop("trace"))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise DataError(f"{path}, row {number}, field trace: {reason}; expected a line of --save-traces") from error
+        yield row, trace
+
+
+def _parquet(path: Path) -> Iterator[dict[str, Any]]:
+    import duckdb
+
+    with duckdb.connect(":memory:") as db:
+        try:
+            found = db.execute("SELECT * FROM read_parquet(?)", [str(path)])
+        except duckdb.Error as error:
+            raise DataError(f"{path} is no Parquet file ({error}); expected a file of traces") from error
+        names = [column[0] for column in found.description or ()]
+        while rows := found.fetchmany(256):
+            for row in rows:
+                columns = dict(zip(names, row, strict=True))
+                yield columns | {"trace": json.loads(columns["trace"])}
 
 
 # The types of `trace_line`, so that neither queries nor Parquet files depend on what a sampler of rows would guess.
