@@ -1,11 +1,50 @@
-"""Preference pairs from judged rollouts."""
+"""Preference pairs of whole responses: a correct one against a wrong one to the same prompt."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
+from trivium.data.trees import Path, Tree, responses
+from trivium.errors import UserError
 from trivium.learn.batch import Rollout
 from trivium.learn.preference import Preference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Correct responses against wrong ones, the k-th against the k-th, at most `k` pairs a question.
+
+    In the order of sampling, duplicates left out.  `start` is the first token at which the two differ.  Pang et al.
+    2024, arXiv:2404.19733, pair at random; a question without both gives nothing.
+    """
+
+    k: int = 4
+    objective: ClassVar[str] = "dpo"
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise UserError(f"pairs: k={self.k}; expected at least 1 pair a question")
+
+    def __call__(self, trees: Sequence[Tree], seed: int) -> list[Preference]:
+        made: list[Preference] = []
+        for judged in responses(trees).values():
+            sides: dict[tuple[int, ...], tuple[list[Path], list[Path]]] = {}
+            for path, right in judged:
+                sides.setdefault(path.prompt, ([], []))[0 if right else 1].append(path)
+            facing = [
+                (good, bad) for right, wrong in sides.values() for good, bad in zip(right, wrong, strict=False)
+            ]  # fmt: skip
+            made += [_preference(good, bad) for good, bad in facing[: self.k]]
+        return made
+
+
+def _preference(good: Path, bad: Path) -> Preference:
+    masks = [() if all(path.mask) else path.mask for path in (good, bad)]
+    return Preference(
+        good.prompt, good.ids, bad.ids, shared_prefix(good.ids, bad.ids), chosen_mask=masks[0], rejected_mask=masks[1]
+    )
 
 
 def outcome_pairs(rollouts: Sequence[Rollout]) -> list[Preference]:
