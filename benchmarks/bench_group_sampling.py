@@ -17,6 +17,8 @@ from benchmarks.worker import Facts, Worker, cores
 from trivium.errors import RunError
 
 PROMPTS, SAMPLES, TOKENS = 16, 8, 64
+TRIAL_TOKENS = 24
+"""Tokens a row while the rival's settings are compared: the order of the settings shows long before the end."""
 START = {"mode": "bf16 weights", "attention": "sdpa", "batch": 64, "cache": None}
 AXES: dict[str, Sequence[Any]] = {
     "mode": ("fp32",),
@@ -35,15 +37,15 @@ def rows(pairs: int = 5) -> list[Row]:
 def race(name: str, spec: str, folder: str, prompts: int, tokens: int, pairs: int) -> list[Row]:
     """The row for one policy.  Raises RunError if a side did not sample exactly `tokens` tokens a row."""
     texts = [p.question.messages[-1].content for p in Lesson(steps=1, prompts=prompts).problems]
-    task = {"prompts": texts, "samples": SAMPLES, "tokens": tokens}
+    task: dict[str, Any] = {"prompts": texts, "samples": SAMPLES}
     with Worker("ours:export", spec=spec, folder=folder) as worker:
         where = worker.turn()["folder"]
     with Worker("theirs:generate", folder=where, **task) as theirs:
-        theirs.turn(settings=START, rows=4)
+        theirs.turn(settings=START, rows=4, tokens=4)
         settings, tried = fastest(START, AXES, partial(_rate, theirs))
-        with Worker("ours:generate", spec=spec, **task) as ours:
-            ours.turn(), theirs.turn(settings=settings, rows=settings["batch"])
-            taken = alternate(ours.turn, partial(theirs.turn, settings=settings), pairs)
+        with Worker("ours:generate", spec=spec, tokens=tokens, **task) as ours:
+            ours.turn(), theirs.turn(settings=settings, rows=settings["batch"], tokens=TRIAL_TOKENS)
+            taken = alternate(ours.turn, partial(theirs.turn, settings=settings, tokens=tokens), pairs)
     if any(side["lengths"] != [tokens] for pair in taken for side in pair):
         raise RunError(f"group sampling: not every row has {tokens} tokens, so the rates do not compare")
     note = (
@@ -66,4 +68,4 @@ def tokens_a_second(facts: Facts) -> float:
 
 def _rate(worker: Worker, settings: Settings) -> float:
     """The rival's rate for one batch."""
-    return tokens_a_second(worker.turn(settings=settings, rows=settings["batch"]))
+    return tokens_a_second(worker.turn(settings=settings, rows=settings["batch"], tokens=TRIAL_TOKENS))

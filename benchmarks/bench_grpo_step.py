@@ -21,6 +21,8 @@ from benchmarks.worker import Facts, Worker, cores
 from trivium.errors import RunError
 
 LESSON = Lesson(steps=0, prompts=8, samples=8, max_tokens=64)
+TRIAL_TOKENS = 24
+"""Tokens a sample at most while the rival's settings are compared, where a lesson is longer."""
 START = {"mode": "bf16 autocast", "attention": "sdpa", "batch": 16, "cache": None}
 PAYS: dict[Pay, str] = {"dense": "every group pays", "sparse": "one group in four pays"}
 AXES: dict[str, Sequence[Any]] = {
@@ -48,7 +50,8 @@ def race(
         where = worker.turn()["folder"]
     plan = asdict(replace(lesson, steps=pairs + 1))
     equal = require_equal("grpo", where, plan)
-    with Worker("theirs:rate", kind="grpo", folder=where, lesson=asdict(replace(lesson, steps=1))) as worker:
+    trial = asdict(replace(lesson, steps=1, max_tokens=min(lesson.max_tokens, TRIAL_TOKENS)))
+    with Worker("theirs:rate", kind="grpo", folder=where, lesson=trial) as worker:
         worker.turn(settings=START, prompts=1)
         settings, tried = fastest(START, AXES, partial(rate_of, worker))
     with (

@@ -78,8 +78,8 @@ def rate(turns: Turns, *, kind: str, folder: str, lesson: dict[str, Any]) -> Non
     turns.each(step)
 
 
-def generate(turns: Turns, *, folder: str, prompts: list[str], samples: int, tokens: int) -> None:
-    """`model.generate` of exactly `tokens` tokens; a command gives the `settings` and how many of the `rows`."""
+def generate(turns: Turns, *, folder: str, prompts: list[str], samples: int) -> None:
+    """`model.generate` of exactly as many `tokens` as a command says, for all `rows` or some, in its `settings`."""
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     load = functools.lru_cache(maxsize=1)(lambda mode, attention: model_of(folder, mode, attention).eval())
     chats = [
@@ -89,7 +89,7 @@ def generate(turns: Turns, *, folder: str, prompts: list[str], samples: int, tok
     ]
 
     def step(number: int, command: Facts) -> Facts:
-        settings, rows = command["settings"], chats[: command.get("rows", len(chats))]
+        settings, rows, tokens = command["settings"], chats[: command.get("rows", len(chats))], command["tokens"]
         model = load(settings["mode"], settings["attention"])
         # Without an end-of-sequence id every row runs to the last token, and no filter has to look for it.
         wanted = model.generation_config = GenerationConfig(

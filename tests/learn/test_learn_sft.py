@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from trivium.learn.sft import corrupt, sft, span_mask
+from trivium.learn.sft import corrupt, sft
 from trivium.learn.types import TokenBatch
 
 
@@ -14,7 +14,7 @@ def batch_of(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, T
     g = torch.Generator().manual_seed(seed)
     logits = torch.randn(3, 5, 11, generator=g, dtype=torch.float64).requires_grad_()
     labels = torch.randint(11, (3, 5), generator=g)
-    mask = span_mask(torch.tensor([0, 1, 2]), torch.tensor([5, 2, 4]), 5)
+    mask = spans([0, 1, 2], [5, 2, 4], 5)
     logp = logits.log_softmax(-1).gather(-1, labels[..., None])[..., 0]
     return logits, labels, mask, TokenBatch(logp, mask)
 
@@ -45,14 +45,15 @@ def test_weights_choose_what_counts_how_much():
     assert loss.sum.item() == pytest.approx(-3 * batch.logp[0, 2].item())
 
 
-def test_span_mask_covers_start_to_end():
-    got = span_mask(torch.tensor([0, 2, 3]), torch.tensor([2, 5, 3]), 4)
-    assert got.tolist() == [[True, True, False, False], [False, False, True, True], [False] * 4]
+def spans(start: list[int], end: list[int], width: int) -> torch.Tensor:
+    """Bool[B,width], true from start to end."""
+    place = torch.arange(width)
+    return (place >= torch.tensor(start)[:, None]) & (place < torch.tensor(end)[:, None])
 
 
 def noisy(seed: int, rate: float = 0.4, mask_id: int | None = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     ids = torch.arange(4000).view(4, 1000) % 50
-    protected = ~span_mask(torch.full((4,), 100), torch.full((4,), 900), 1000)
+    protected = ~spans([100] * 4, [900] * 4, 1000)
     g = torch.Generator().manual_seed(seed)
     return ids, protected, corrupt(ids, protected, rate=rate, vocab_size=50, mask_id=mask_id, generator=g)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from trivium.errors import RunError
 from trivium.learn.batch import Demonstration
 from trivium.learn.fit import Learner, Optimiser
 from trivium.learn.sft import sft
 from trivium.policies import policy as make_policy
 from trivium.policies.local import LocalPolicy
-from trivium.policies.smollm2 import cache_folder
+from trivium.policies.smollm2 import cache_folder, fetch
 from trivium.types import Message, Request, Sampling
 
 QUESTIONS = (
@@ -59,3 +61,12 @@ def test_one_supervised_step_lowers_the_loss(policy):
     learner = Learner(policy.model, Optimiser(lr=1e-4))
     before, after = (learner.step(shown, sft()).loss for _ in range(2))
     assert after < before - 0.05
+
+
+def test_a_disk_without_room_is_said_before_anything_is_fetched(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=17_000_000))
+    said = []
+    with pytest.raises(RunError, match=r"takes 542 MB and .* has 17 MB left"):
+        fetch(said.append)
+    assert not said

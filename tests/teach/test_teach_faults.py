@@ -178,3 +178,16 @@ def test_the_preflight_survives_what_it_looks_for(monkeypatch):
     failed = {c["name"]: c for c in report["checks"]}["verifier failed"]
     assert not failed["ok"]
     assert "verifier failed on every sample" in failed["fix"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"lr_floor": 0.1}, "--lr-floor needs a rate that falls"),
+        ({"lr_floor": 1.5, "schedule": "cosine"}, "expected a share of the learning rate"),
+    ],
+)
+def test_a_floor_that_no_schedule_reaches_is_refused(options, said):
+    with pytest.raises(UserError, match=said):
+        LearnSettings(**SMALL | options)
+    assert LearnSettings(**SMALL | {"lr_floor": 0.1, "schedule": "linear"}).lr_floor == 0.1

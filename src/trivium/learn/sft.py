@@ -1,7 +1,7 @@
 """Supervised learning: cross-entropy of labels given inputs, which need not be the same tokens.
 
 Labels are what the model must say, inputs are what it reads before each label, the mask says which labels count.
-Keeping the three apart gives answer-only losses (`span_mask`), masked thought and other input noise (`corrupt`), and
+Keeping the three apart gives answer-only losses (`Demonstration.mask`), masked thought and other input noise (`corrupt`), and
 plain SFT.
 """
 
@@ -74,9 +74,3 @@ def corrupt(
     if mask_id is not None:
         noise = torch.full_like(noise, mask_id)
     return torch.where(hit.to(ids.device) & ~protected, noise.to(ids.device), ids)
-
-
-def span_mask(start: Tensor, end: Tensor, width: int) -> Tensor:
-    """Bool[B,width], True at start_i <= t < end_i: a completion after its prompt, or the answer inside a completion."""
-    position = torch.arange(width, device=start.device)
-    return (position >= start[:, None]) & (position < end[:, None])

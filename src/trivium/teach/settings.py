@@ -67,6 +67,7 @@ class LearnSettings:
     temperature: float = _option(1.0, "Sampling temperature of rollouts.")
     lr: float | None = _preset("lr", "Learning rate.")
     schedule: str = _option("constant", "Learning rate over the steps: constant, linear or cosine.")
+    lr_floor: float = _option(0.0, "Share of the learning rate that a falling schedule ends at.")
     lr_warmup: int = _option(0, "Steps over which the learning rate rises from 0.")
     weight_decay: float = _option(0.0, "Decoupled weight decay of AdamW.")
     beta2: float = _option(0.95, "Second-moment decay of AdamW; runs of tens of steps need a short memory.")
@@ -101,6 +102,10 @@ class LearnSettings:
             raise UserError("--temperature 0 gives every sample of a group the same answer; expected above 0")
         if self.schedule not in ("constant", "linear", "cosine"):
             raise UserError(f"--schedule {self.schedule}: expected constant, linear or cosine")
+        if not 0 <= self.lr_floor <= 1:
+            raise UserError(f"--lr-floor {self.lr_floor}: expected a share of the learning rate, from 0 to 1")
+        if self.lr_floor and self.schedule == "constant":
+            raise UserError("--lr-floor needs a rate that falls: add --schedule linear or --schedule cosine")
         if self.warmup_steps == 0 and self.steps == 0:
             raise UserError("--steps 0 with --warmup-steps 0 would learn nothing")
 
