@@ -61,13 +61,13 @@ class GraphSearch(Described):
             graph = {a: sorted(rng.sample([b for b in names if b != a], self.degree)) for a in names}
             start = rng.choice(names)
             parents, expanded = breadth_first(graph, start)
-            goals = [node for node in parents if len(_route(parents, node)) - 1 == wanted]
+            goals = [node for node in parents if len(route(parents, node)) - 1 == wanted]
             if goals:
                 break
         else:
             return None
         goal = rng.choice(goals)
-        found = " ".join(_route(parents, goal))
+        found = " ".join(route(parents, goal))
         searched = expanded[: next(i for i, a in enumerate(expanded) if goal in graph[a]) + 1]
         edges = " ".join(f"{a}>{b}" for a, after in graph.items() for b in after)
         kind = "Shortest path" if self.shortest else "Path"
@@ -100,7 +100,7 @@ class GraphSearch(Described):
             return judged(False, said, parts, f"does not lead from {start} to {goal}")
         if not all(hops) or len(set(nodes)) < len(nodes):
             return judged(False, said, parts, "takes an edge that is not there, or visits a node twice")
-        best = len(_route(breadth_first(graph, start)[0], goal))
+        best = len(route(breadth_first(graph, start)[0], goal))
         return judged(
             not problem.reference["shortest"] or len(nodes) == best, said, parts, f"shortest: {best - 1} edges"
         )
@@ -136,7 +136,8 @@ def breadth_first(graph: Graph, start: str) -> tuple[dict[str, str], list[str]]:
     return parents, order
 
 
-def _route(parents: dict[str, str], goal: str) -> list[str]:
+def route(parents: dict[str, str], goal: str) -> list[str]:
+    """The nodes on the way to `goal`, both ends included."""
     route = [goal]
     while parents[route[-1]]:
         route.append(parents[route[-1]])

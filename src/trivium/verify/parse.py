@@ -33,6 +33,8 @@ _NUMBER = re.compile(
         (?:/(?P<below>[0-9]+)(?![0-9/]))?""",
     re.VERBOSE,
 )
+_ACTION = re.compile(r"^[ \t>*_-]{0,8}action[ \t]{0,2}[0-9]{0,3}[*_]{0,2}:([^\n]*)", re.IGNORECASE | re.MULTILINE)
+_MAX_ACTION = 200
 _MAX_DIGITS = 300
 
 
@@ -163,10 +165,26 @@ def maths(response: str) -> str | None:
     return re.sub(r"\s+", " ", marked).strip(" *`$").rstrip(".") or None if marked is not None else None
 
 
+def actions(response: str) -> str | None:
+    """What the lines `Action: ...` say, as `plain_action` spells it, joined by `; `."""
+    return "; ".join(action_lines(response)) or None
+
+
 PARSERS: Mapping[str, Parser] = {
     "text": text, "line": line, "final": final, "box": box, "number": number, "choice": choice, "truth": truth,
     "path": path, "expression": expression, "json": json_value, "program": program, "sql": sql, "maths": maths,
+    "actions": actions,
 }  # fmt: skip
+
+
+def action_lines(response: str) -> list[str]:
+    """The actions that a response writes, one `Action: ...` a line, in order; those that say nothing are left out."""
+    return [action for line in _ACTION.findall(response) if (action := plain_action(line))]
+
+
+def plain_action(action: str) -> str:
+    """An action in lower case, its words and numbers alone: `search[Red kettle].` is `search red kettle`."""
+    return " ".join(re.findall(r"[^\W_]+", action[:_MAX_ACTION].lower()))
 
 
 def final_answer(response: str) -> str | None:
