@@ -1,8 +1,8 @@
 """Supervised learning: cross-entropy of labels given inputs, which need not be the same tokens.
 
 Labels are what the model must say, inputs are what it reads before each label, the mask says which labels count.
-Keeping the three apart gives answer-only losses (`Demonstration.mask`), masked thought and other input noise (`corrupt`), and
-plain SFT.
+Keeping the three apart gives answer-only losses (`Demonstration.mask`), masked thought and other input noise
+(`corrupt`), and plain SFT.
 """
 
 from __future__ import annotations
