@@ -118,7 +118,7 @@ def test_the_end_token_ends_a_sample_and_stays_in_it():
     assert row.ids == ids[: ids.index(stopper) + 1]
 
 
-def test_stop_strings_cut_the_text_and_keep_the_ids():
+def test_text_is_cut_after_a_stop_string_and_the_ids_are_kept():
     plain = engine()
     job = Job(prompt(5), GREEDY.but(max_tokens=20))
     plain.submit(job)
@@ -129,7 +129,7 @@ def test_stop_strings_cut_the_text_and_keep_the_ids():
     e.submit(stopped)
     row = drain(e)[stopped][0]
     assert row.finish == "stop"
-    assert row.text == text[: text.find(text[6:8])]
+    assert row.text == text[: text.find(text[6:8]) + 2]
     assert row.ids == ids[: len(row.ids)]
     assert plain.decode(row.ids).endswith(text[6:8])
 

@@ -224,7 +224,7 @@ def test_fallback_stops_where_the_engine_would(neox):
     assert plain[0].finish == "length"
     (stopped,) = sample(neox, Request(HI, Sampling(temperature=0.0, max_tokens=10, stop=(text[2:4],))))
     assert stopped[0].finish == "stop"
-    assert stopped[0].text == text[: text.find(text[2:4])]
+    assert stopped[0].text == text[: text.find(text[2:4]) + 2]
     assert stopped[0].segment.ids == ids[: len(stopped[0].segment.ids)]
     long = (Message("user", "x" * (CONTEXT - 6)),)
     (cut,) = sample(neox, Request(long, Sampling(max_tokens=50)))

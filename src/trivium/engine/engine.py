@@ -239,15 +239,16 @@ class Engine:
 
 
 def judge_end(row: Row, eos: frozenset[int], decode: Callable[[Sequence[int]], str], context: int) -> bool:
-    """Whether the newest token ends a row; if so, `finish` says why, and `text` is cut at a stop string."""
+    """Whether the newest token ends a row; if so, `finish` says why, and `text` is cut after a stop string."""
     sampling = row.job.sampling
     if row.ids[-1] in eos:
         row.finish = "stop"
         return True
     if sampling.stop:
         text = decode(row.ids)
-        found = [at for s in sampling.stop if (at := text.find(s)) >= 0]
+        found = [at + len(s) for s in sampling.stop if (at := text.find(s)) >= 0]
         if found:
+            # The stop string stays: the ids of a next step follow on it, and so must its text.
             row.finish, row.text = "stop", text[: min(found)]
             return True
     if len(row.ids) >= sampling.max_tokens or len(row.job.prompt) + len(row.ids) >= context:
