@@ -25,6 +25,16 @@ METHODS: Registry[Any] = Registry(
         "least-to-most": "trivium.search.least_to_most:least_to_most",
         "debate": "trivium.search.debate:debate",
         "round-table": "trivium.search.round_table:round_table",
+        "route": "trivium.search.route:route",
+        "parallel": "trivium.search.parallel:parallel",
+        "beam": "trivium.search.beam:beam",
+        "tree-of-thoughts": "trivium.search.tree_of_thoughts:tree_of_thoughts",
+        "mcts": "trivium.search.mcts:mcts",
+        "graph-of-thoughts": "trivium.search.graph_of_thoughts:graph_of_thoughts",
+        "associative-mcts": "trivium.search.associative_mcts:associative_mcts",
+        "program-of-thought": "trivium.search.program_of_thought:program_of_thought",
+        "emulate": "trivium.search.emulate:emulate",
+        "self-test": "trivium.search.self_test:self_test",
     },
 )
 
