@@ -27,6 +27,7 @@ VALUES: Registry[Any] = Registry(
         "logprob": "trivium.search.value:logprob",
         "self": "trivium.search.value:by_itself",
         "rollout": "trivium.search.value:rollout",
+        "stated": "trivium.search.stated:stated",
         "oracle": "trivium.search.value:oracle",
     },
 )

@@ -1,0 +1,94 @@
+"""What methods of several speakers share: who speaks, what each says, and what each stands by."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from trivium.errors import BudgetExhausted, UserError
+from trivium.search.ballots import tokens_left
+from trivium.search.lm import LM, Chain
+from trivium.types import Message, Question
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """What one speaker says last, how sure it is of it (where that was asked), and what it was asked."""
+
+    chain: Chain
+    answer: str | None
+    asked: Question
+    confidence: float = 1.0
+
+
+def speakers(question: Question, lm: LM, n: int) -> list[LM]:
+    """The policy and the run's further voices in turn, until there are n; each of them once more than that if need be.
+
+    The prompts are written into the trace here, so that its root does not depend on who answers first.
+    """
+    if n < 1:
+        raise UserError(f"n={n} speakers were asked for; expected 1 or more")
+    table = [lm, *(lm.voice(name) for name in lm.voices)]
+    for speaker in table:
+        speaker.begin(question)
+    return [table[i % len(table)] for i in range(n)]
+
+
+async def speak(lm: LM, asked: Question, before: Stand | None, temperature: float) -> Stand | None:
+    """One speaker's reply.  Where it has no answer or the budget cut it, the speaker stands by what it said before."""
+    try:
+        [chain] = await lm.sample(asked, temperature=temperature)
+    except BudgetExhausted:
+        return before
+    now = Stand(chain, lm.answer(chain), asked)
+    if before is not None and before.answer is not None and (now.answer is None or chain.finish == "budget"):
+        return before
+    return now
+
+
+async def each(lm: LM, function: Callable[[A], Awaitable[B]], items: Sequence[A]) -> list[B]:
+    """`lm.map`; but one after the other where tokens are limited, so that no order of arrival decides who is cut."""
+    turn = asyncio.Semaphore(len(items) if tokens_left(lm) == math.inf else 1)
+
+    async def take(item: A) -> B:
+        async with turn:
+            return await function(item)
+
+    return await lm.map(take, items)
+
+
+def votes(stands: Sequence[Stand]) -> list[str | None]:
+    """The vote of each.  One that the budget cut short abstains unless nobody else answers, as in `vote`."""
+    whole = [None if s.chain.finish == "budget" else s.answer for s in stands]
+    return [s.answer for s in stands] if all(answer is None for answer in whole) else whole
+
+
+def agreed(stands: Sequence[Stand]) -> bool:
+    """Whether all give one and the same answer."""
+    first = stands[0].answer
+    return first is not None and all(s.answer == first for s in stands)
+
+
+def present(stands: Sequence[Stand | None]) -> list[Stand]:
+    """Those who spoke.  Raises BudgetExhausted if nobody did."""
+    spoke = [s for s in stands if s is not None]
+    if not spoke:
+        raise BudgetExhausted("the budget has no room for the first speaker")
+    return spoke
+
+
+def posed(question: Question) -> str:
+    """The problem's own words: the last message."""
+    return question.messages[-1].content
+
+
+def instead(question: Question, content: str) -> Question:
+    """The question with other words in place of its last message."""
+    last = question.messages[-1]
+    return replace(question, messages=(*question.messages[:-1], Message(last.role, content)))
