@@ -16,6 +16,7 @@ DECOMPOSE = (
 )
 LAST = "Now solve the problem itself with these answers, in the form that it asks for:"
 _BULLET = re.compile(r"^(?:[-*>]\s+)?(?:(?:(?:step|(?:sub-?)?question)\s*)?\d{1,2}\s*[.):](?!\d)\s*)?", re.IGNORECASE)
+_EMPHASIS = " \t*_`\"'"
 
 
 async def least_to_most(question: Question, lm: LM, *, steps: int = 8, temperature: float = 0.0) -> Answer:
@@ -49,8 +50,8 @@ async def least_to_most(question: Question, lm: LM, *, steps: int = 8, temperatu
 
 def parts(plan: str) -> list[str]:
     """The different lines of a plan that end in a question mark, without bullets and numbers, in order."""
-    lines = (line.strip(" \t*_`\"'") for line in plan.splitlines())
-    questions = (_BULLET.sub("", line) for line in lines if line.endswith("?"))
+    lines = (_BULLET.sub("", line.strip(_EMPHASIS)).strip(_EMPHASIS) for line in plan.splitlines())
+    questions = (line for line in lines if line.endswith("?"))
     return list(dict.fromkeys(text for text in questions if any(ch.isalnum() for ch in text)))
 
 
