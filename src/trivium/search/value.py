@@ -42,8 +42,11 @@ def judgement(by: str | Scorer) -> Judgement:
     """The judgement that a spec, an address `package.module:function` or a function of (question, response) stands
     for.  Raises UserError for anything else.
     """
-    if not isinstance(by, str):
-        return functools.partial(_by_function, by)
+    return _named(by) if isinstance(by, str) else functools.partial(_by_function, by)
+
+
+@functools.lru_cache(maxsize=64)  # reading a spec takes longer than all else that a value on the scripted policy costs
+def _named(by: str) -> Judgement:
     if by.partition(":")[0] in VALUES.where:
         name, args, options = parse_spec(by)
         function = VALUES.factory(name)
