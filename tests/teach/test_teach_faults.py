@@ -10,6 +10,7 @@ import torch
 import trivium.teach.look
 import trivium.teach.parts
 import trivium.teach.run
+import trivium.teach.training
 from lesson import SMALL, Judged, go_on, teach
 from trivium.errors import RunError, Unsupported, UserError
 from trivium.policies import policy as make_policy
@@ -21,7 +22,7 @@ from trivium.types import Verdict
 
 
 def judge_by(monkeypatch, verify):
-    for module in (trivium.teach.run, trivium.teach.look):
+    for module in (trivium.teach.training, trivium.teach.look):
         monkeypatch.setattr(module, "make_task", lambda spec: Judged(make_task(spec), verify))
 
 

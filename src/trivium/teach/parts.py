@@ -12,10 +12,10 @@ from trivium.policies import policy as make_policy
 from trivium.policies.folder import DTYPES
 from trivium.policies.local import LocalPolicy
 from trivium.registry import parse_spec
-from trivium.teach.settings import LearnSettings
+from trivium.teach.settings import RunSettings
 
 
-def local_policy(settings: LearnSettings, dtype: str = "") -> LocalPolicy:
+def local_policy(settings: RunSettings, dtype: str = "") -> LocalPolicy:
     """The policy to teach, its random weights (if any) following the run's seed, in `dtype` if one is named.
 
     Raises Unsupported for a policy whose weights are not here.

@@ -1,14 +1,18 @@
-"""What a user chooses for a run.  Whatever is left out is filled in here, so that the record holds what was used."""
+"""What a user chooses for a run.  Whatever is left out is filled in here, so that the record holds what was used.
+
+`RunSettings` are those of every run that trains; each kind of run adds its own.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
 
 from trivium.errors import UserError
 from trivium.registry import parse_spec
 
-PRESETS: dict[str, dict[str, Any]] = {
+Presets = dict[str, dict[str, Any]]
+LEARN: Presets = {
     # A pretrained model knows digits and language.  A short warm-up gives the format and leaves its answers varied; a
     # longer one makes it confident too early, and then few groups have any signal left to learn from.
     "pretrained": {
@@ -39,48 +43,45 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Defaults that depend on where the policy's weights come from, measured on the embedded model and on tiny:1M."""
 
 
+IMPROVE: Presets = {
+    "pretrained": LEARN["pretrained"] | {"prompts": 64, "budget": "sampled_tokens=256", "batch": 16, "lr": 2e-5},
+    "random": LEARN["random"] | {"prompts": 128, "budget": "sampled_tokens=512", "batch": 16, "lr": 3e-4},
+}
+"""The lessons of `LEARN`, with rounds of search in place of its steps."""
+
+
 def _option(default: Any, help: str) -> Any:
     return field(default=default, metadata={"help": help})
 
 
-def _preset(name: str, help: str) -> Any:
+def _preset(name: str, help: str, presets: Presets = LEARN) -> Any:
     """An option whose default depends on the policy; the help says both."""
-    pretrained, random = (PRESETS[kind].get(name, "the task's") for kind in ("pretrained", "random"))
-    return _option(None, f"{help}  [default: {pretrained}; tiny: {random}]")
+    pretrained, random = (presets[kind].get(name, "the task's") for kind in ("pretrained", "random"))
+    default = f"{pretrained}" if pretrained == random else f"{pretrained}; tiny: {random}"
+    return _option(None, f"{help}  [default: {default}]")
 
 
 @dataclass(frozen=True)
-class LearnSettings:
-    """Options of `trivium learn`; `None` takes the preset of the policy.
+class RunSettings:
+    """What every run that trains a policy is told; `None` takes the preset of the policy.
 
     Raises UserError for values that no run can use.
     """
 
+    presets: ClassVar[Presets] = LEARN
+
     task: str | None = _preset("task", "What to teach; see: trivium list tasks.")
     policy: str = _option("smollm2", "Whom to teach; see: trivium list policies.")
-    objective: str = _option("grpo", "How to learn; see: trivium list objectives.")
-    reward: str = _option("outcome=1", "Weighted terms, such as outcome=1,format=0.1.")
-    steps: int | None = _preset("steps", "Optimiser steps after the warm-up.")
-    prompts: int | None = _preset("prompts", "Problems a step.")
-    samples: int | None = _preset("samples", "Samples of each problem.")
     max_tokens: int | None = _preset("max_tokens", "Longest response in tokens.")
-    temperature: float = _option(1.0, "Sampling temperature of rollouts.")
-    lr: float | None = _preset("lr", "Learning rate.")
-    schedule: str = _option("constant", "Learning rate over the steps: constant, linear or cosine.")
-    lr_floor: float = _option(0.0, "Share of the learning rate that a falling schedule ends at.")
-    lr_warmup: int = _option(0, "Steps over which the learning rate rises from 0.")
-    weight_decay: float = _option(0.0, "Decoupled weight decay of AdamW.")
-    beta2: float = _option(0.95, "Second-moment decay of AdamW; runs of tens of steps need a short memory.")
-    grad_clip: float = _option(1.0, "Largest gradient norm; 0 does not clip.")
-    updates: int = _option(1, "Optimiser steps on each batch of rollouts, on equal parts of it.")
-    refill: int = _option(0, "More rounds of problems a step while groups without signal are dropped.")
     warmup_steps: int | None = _preset(
         "warmup_steps", "Supervised steps on program-written solutions before learning; 0: none."
     )
     warmup_batch: int | None = _preset("warmup_batch", "Solutions a warm-up step.")
     warmup_lr: float | None = _preset("warmup_lr", "Learning rate of the warm-up.")
+    weight_decay: float = _option(0.0, "Decoupled weight decay of AdamW.")
+    beta2: float = _option(0.95, "Second-moment decay of AdamW; runs of tens of steps need a short memory.")
+    grad_clip: float = _option(1.0, "Largest gradient norm; 0 does not clip.")
     eval_n: int = _option(300, "Held-out problems to measure on.")
-    eval_every: int = _option(0, "Measure on dev problems every so many steps; 0: never.")
     seed: int = _option(0, "Decides problems, samples and, for tiny policies, weights.")
     threads: int = _option(0, "Threads for tensors; 0: one for each core.")
     micro_tokens: int | None = _preset(
@@ -89,17 +90,38 @@ class LearnSettings:
     checkpoint_share: float = _option(0.05, "Largest share of the time that checkpoints may take.")
 
     def __post_init__(self) -> None:
-        preset = PRESETS["random" if parse_spec(self.policy)[0] == "tiny" else "pretrained"]
-        for name, value in preset.items():
+        preset = self.presets["random" if parse_spec(self.policy)[0] == "tiny" else "pretrained"]
+        for own in fields(self):
             # The cap belongs to the preset's task; another task has its own.
-            if getattr(self, name) is None and (name != "max_tokens" or self.task == preset["task"]):
-                object.__setattr__(self, name, value)
-        for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise UserError(f"--{name.replace('_', '-')} {value}: expected at least {least}")
-        if not self.temperature > 0:
+            if getattr(self, own.name) is None and (own.name != "max_tokens" or self.task == preset["task"]):
+                object.__setattr__(self, own.name, preset.get(own.name))
+            value, least = getattr(self, own.name), _LEAST.get(own.name)
+            if value is not None and least is not None and not value >= least:
+                raise UserError(f"--{own.name.replace('_', '-')} {value}: expected at least {least}")
+        if not getattr(self, "temperature", 1.0) > 0:
             raise UserError("--temperature 0 gives every sample of a group the same answer; expected above 0")
+
+
+@dataclass(frozen=True)
+class LearnSettings(RunSettings):
+    """Options of `trivium learn`."""
+
+    objective: str = _option("grpo", "How to learn; see: trivium list objectives.")
+    reward: str = _option("outcome=1", "Weighted terms, such as outcome=1,format=0.1.")
+    steps: int | None = _preset("steps", "Optimiser steps after the warm-up.")
+    prompts: int | None = _preset("prompts", "Problems a step.")
+    samples: int | None = _preset("samples", "Samples of each problem.")
+    temperature: float = _option(1.0, "Sampling temperature of rollouts.")
+    lr: float | None = _preset("lr", "Learning rate.")
+    schedule: str = _option("constant", "Learning rate over the steps: constant, linear or cosine.")
+    lr_floor: float = _option(0.0, "Share of the learning rate that a falling schedule ends at.")
+    lr_warmup: int = _option(0, "Steps over which the learning rate rises from 0.")
+    updates: int = _option(1, "Optimiser steps on each batch of rollouts, on equal parts of it.")
+    refill: int = _option(0, "More rounds of problems a step while groups without signal are dropped.")
+    eval_every: int = _option(0, "Measure on dev problems every so many steps; 0: never.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.schedule not in ("constant", "linear", "cosine"):
             raise UserError(f"--schedule {self.schedule}: expected constant, linear or cosine")
         if not 0 <= self.lr_floor <= 1:
@@ -110,8 +132,32 @@ class LearnSettings:
             raise UserError("--steps 0 with --warmup-steps 0 would learn nothing")
 
 
+@dataclass(frozen=True)
+class ImproveSettings(RunSettings):
+    """Options of `trivium improve`."""
+
+    presets: ClassVar[Presets] = IMPROVE
+
+    method: str = _option("beam", "How to search; see: trivium list methods.")
+    rounds: int = _option(3, "Rounds of search, then learning.")
+    prompts: int | None = _preset("prompts", "Training problems a round.", IMPROVE)
+    budget: str | None = _preset(
+        "budget", "Hard limits a problem, in training and when measuring, such as sampled_tokens=512.", IMPROVE
+    )
+    data: str = _option("reject", "What to learn from: reject, pairs or process; see: trivium show reject.")
+    objective: str | None = _option(None, "How to learn.  [default: sft, dpo or step-dpo, as suits the data]")
+    lr: float | None = _preset("lr", "Learning rate.", IMPROVE)
+    epochs: int = _option(2, "Times a round's examples are gone through.")
+    steps: int = _option(0, "Optimiser steps a round, for both arms; 0: as many as --epochs take.")
+    batch: int | None = _preset("batch", "Examples an optimiser step.", IMPROVE)
+    temperature: float = _option(0.7, "Sampling temperature of the control; methods have their own option.")
+    control: bool = _option(
+        True, "Repeat all rounds with plain samples in place of the search: the same questions, the same tokens."
+    )
+
+
 _LEAST: dict[str, float] = {
     "steps": 0, "prompts": 1, "samples": 1, "max_tokens": 1, "lr": 0.0, "lr_warmup": 0, "weight_decay": 0.0,
     "grad_clip": 0.0, "updates": 1, "refill": 0, "warmup_steps": 0, "warmup_batch": 1, "warmup_lr": 0.0, "eval_n": 1,
-    "eval_every": 0, "threads": 0, "micro_tokens": 1, "checkpoint_share": 0.0,
+    "eval_every": 0, "threads": 0, "micro_tokens": 1, "checkpoint_share": 0.0, "rounds": 1, "epochs": 1, "batch": 1,
 }  # fmt: skip
