@@ -11,8 +11,7 @@ import typer
 
 from trivium.cli.output import Progress, print_columns, print_json
 from trivium.errors import UnknownName, UserError
-from trivium.registry import check_options, parse_spec
-from trivium.types import SPLITS, Budget, Problem, Sampling, Trace
+from trivium.types import SPLITS, Problem, Sampling, Trace
 
 
 def command(
@@ -32,12 +31,13 @@ def command(
     """Run a method over a task's problems, and report its accuracy with a 95% interval and what it cost."""
     if split not in SPLITS:
         raise UnknownName("split", split, SPLITS)
-    allowance = _budget(budget)
 
     from trivium import policies, search, tasks
+    from trivium.search.budget import parse_budget
     from trivium.search.evaluate import evaluate
     from trivium.search.flips import flips
 
+    allowance = None if budget is None else parse_budget(budget)
     made, dealt, run = policies.policy(policy), tasks.task(task), search.method(method)
     voices = {name: policies.policy(spec) for name, spec in _voices(voice)}
     progress, done = Progress(f"solving {dealt.name}"), 0
@@ -105,24 +105,6 @@ def _voices(given: list[str]) -> list[tuple[str, str]]:
         if sum(name == other for other, _ in pairs) > 1:
             raise UserError(f"--voice {name} is given twice; give each voice a name of its own")
     return pairs
-
-
-def _budget(text: str | None) -> Budget | None:
-    """`sampled_tokens=2048,calls=8` as a budget.
-
-    Raises:
-        UserError: a unit is unknown, or a limit is not a positive number.
-    """
-    if text is None:
-        return None
-    _, args, options = parse_spec(f"budget:{text}")
-    if args:
-        raise UserError(f"--budget {text}: expected unit=limit, such as sampled_tokens=2048")
-    _, limits = check_options("budget", Budget, [], options)
-    try:
-        return Budget(**limits)
-    except ValueError as error:
-        raise UserError(f"--budget: {error}") from error
 
 
 def _saver(path: Path | None, problems: list[Problem], stack: ExitStack) -> Callable[[Trace], None]:
