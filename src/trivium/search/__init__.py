@@ -35,6 +35,10 @@ METHODS: Registry[Any] = Registry(
         "program-of-thought": "trivium.search.program_of_thought:program_of_thought",
         "emulate": "trivium.search.emulate:emulate",
         "self-test": "trivium.search.self_test:self_test",
+        "act": "trivium.search.act:act",
+        "act-with-state": "trivium.search.act:act_with_state",
+        "plan-and-replan": "trivium.search.plan_and_replan:plan_and_replan",
+        "reflect": "trivium.search.reflect:reflect",
     },
 )
 

@@ -48,7 +48,8 @@ class Attempt:
 
     `prompts` has the messages of each prompt's node, and the policy that read them; `read`, for each policy, the node
     and the length of each prompt; `unfinished` why a sample's node
-    ended, if not by itself; `best` the answer offered so far; `cut` says that the budget refused samples.
+    ended, if not by itself; `best` the answer offered so far; `cut` says that the budget refused samples.  Whoever
+    holds `world` may act in the environment.
     """
 
     question: Question
@@ -65,6 +66,7 @@ class Attempt:
     unfinished: dict[int, Finish] = field(default_factory=dict)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     key: object = field(default_factory=object)
+    world: asyncio.Lock = field(default_factory=asyncio.Lock)
     root: Scope = field(init=False)
 
     def begin(self) -> None:

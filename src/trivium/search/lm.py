@@ -214,6 +214,11 @@ class LM:
         seen: tuple[str, bool] = await self._ask("act", action)
         return seen
 
+    @property
+    def episode(self) -> asyncio.Lock:
+        """An attempt has one environment, so episodes take turns: `async with lm.episode:` around `reset` and `act`."""
+        return self._attempt.world
+
     async def run(
         self,
         code: str,
