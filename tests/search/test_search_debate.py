@@ -18,7 +18,7 @@ from trivium.search.driver import solve
 from trivium.search.panel import each
 from trivium.search.round_table import weight
 from trivium.search.stated import HOW_SURE, confidence
-from trivium.types import Answer, Budget, Message, Policy, Problem, Question, Trace
+from trivium.types import Answer, Budget, Completion, Message, Policy, Problem, Question, Request, Trace
 
 TEXT = "What is 41 + 87 - 35?"
 QUESTION = Question("q", (Message("system", "Be brief."), Message("user", TEXT)), "number")
@@ -229,3 +229,21 @@ def test_one_after_the_other_where_tokens_are_limited() -> None:
         return trace.answer
 
     assert (most(None), most(Budget(total_tokens=10_000))) == ("4", "1")
+
+
+class Short(Scripted):
+    """Reads at most 120 bytes, as a tiny model would, so that no discussion fits."""
+
+    async def sample(self, request: Request) -> list[Completion]:
+        if sum(len(m.content) for m in request.messages) > 120:
+            raise UserError("the prompt is too long")
+        return await Scripted.sample(self, request)
+
+
+@pytest.mark.parametrize("spec", ["debate", "round-table"])
+def test_who_cannot_read_the_others_stands_by_what_it_said(spec: str) -> None:
+    a, b = (Short(speaker(f"{'so ' * 20}Answer: {x}", "Answer: 0").script) for x in "12")
+    assert ask(spec, a, b).answer == "1"
+    long = replace(PROBLEM, question=replace(QUESTION, messages=(Message("user", "?" * 200),)))
+    with pytest.raises(UserError, match="too long"):
+        solve(method(spec), [long], Short(lambda turn: ""))

@@ -11,6 +11,7 @@ from typing import TypeVar
 from trivium.errors import BudgetExhausted, UserError
 from trivium.search.ballots import tokens_left
 from trivium.search.lm import LM, Chain
+from trivium.search.reply import reply
 from trivium.types import Message, Question
 
 A = TypeVar("A")
@@ -41,10 +42,18 @@ def speakers(question: Question, lm: LM, n: int) -> list[LM]:
 
 
 async def speak(lm: LM, asked: Question, before: Stand | None, temperature: float) -> Stand | None:
-    """One speaker's reply.  Where it has no answer or the budget cut it, the speaker stands by what it said before."""
-    try:
-        [chain] = await lm.sample(asked, temperature=temperature)
-    except BudgetExhausted:
+    """One speaker's reply, or what it said before where the reply has no answer, is cut by the budget, or where what is
+    to be read does not fit into the policy's context.
+    """
+    chain: Chain | None
+    if before is not None:
+        chain = await reply(asked, lm, temperature=temperature)
+    else:
+        try:
+            [chain] = await lm.sample(asked, temperature=temperature)
+        except BudgetExhausted:
+            chain = None
+    if chain is None:
         return before
     now = Stand(chain, lm.answer(chain), asked)
     if before is not None and before.answer is not None and (now.answer is None or chain.finish == "budget"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from trivium.errors import UnknownName, Unsupported, UserError
 from trivium.search.lm import LM, Chain, turn
 from trivium.types import Message, Question
 
@@ -21,8 +22,13 @@ async def stated(question: Question, lm: LM, source: Chain | str) -> float:
     response = source if isinstance(source, str) else source.response
     asked = turn(question, Message("assistant", response), Message("user", HOW_SURE))
     lm.count_judgement()
-    [reply] = await lm.sample(asked, temperature=0.0, max_tokens=12)
-    return confidence(reply.text)
+    try:
+        [said] = await lm.sample(asked, temperature=0.0, max_tokens=12)
+    except (UnknownName, Unsupported):
+        raise
+    except UserError:
+        return 0.0  # the solution leaves no room in the policy's context to ask about it
+    return confidence(said.text)
 
 
 def confidence(text: str) -> float:

@@ -1,0 +1,163 @@
+"""`parallel`: one line of thought spawns several, which go on side by side and are joined again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from trivium.errors import BudgetExhausted, UnknownName, Unsupported, UserError
+from trivium.search.lm import LM, Chain
+from trivium.search.panel import each
+from trivium.search.tree import Steps
+from trivium.search.vote import majority
+from trivium.types import Answer, Question
+
+NOTHING = "no solution"
+CALL_END = "])"
+
+_QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A child that has ended: what its answer is read from, what it returns to its parent, and tokens it sampled."""
+
+    chain: Chain
+    said: str
+    returned: str
+    answer: str | None
+    tokens: int
+
+
+async def parallel(
+    question: Question,
+    lm: LM,
+    *,
+    children: int = 10,
+    spawns: int = 1,
+    by: Literal["steps", "policy"] = "steps",
+    join: Literal["policy", "vote"] = "policy",
+    temperature: float = 1.0,
+) -> Answer:
+    """Let threads go on side by side from one shared beginning, and answer from what they return.
+
+    APR, Learning Adaptive Parallel Reasoning with Language Models; up to 10 children, temperature 1.  by=policy is for
+    a policy trained to it: where its text says `spawn(["...", "..."])`, at most `spawns` times, every message becomes
+    a thread, which returns what it says in `join("...")`, or else its answer; the parent reads that and goes on.
+    by=steps spawns for any policy, once: `children` first lines are drawn, and each different one is a thread, as each
+    candidate first operation is in the paper's demonstrations; the parent reads their answers and gives its own.
+    join=vote asks nobody: the majority of the threads decides.
+
+    Departs: a child sees all that its parent said, not its message alone, so that this is computed once; children do
+    not spawn.  A thread without an answer returns `no solution` and abstains.  The answer is read from what the
+    parent says after the last join; where that has none, the threads' majority decides, ties to the first.  The
+    confidence is the share of the answering threads that agree.  The parent's last node in the trace notes how
+    many of the sampled tokens had to wait for one another, which is the latency of a machine wide enough.
+    """
+    for name, value in (("children", children), ("spawns", spawns)):
+        if value < 1:
+            raise UserError(f"parallel: {name}={value}; expected 1 or more")
+    parent, threads, waited, heard, ended = lm.begin(question), list[Thread](), 0, 0, False
+    for _ in range(spawns if by == "policy" else 1):
+        if by == "policy":
+            if not threads:
+                [parent] = await lm.extend(parent, stop=CALL_END, temperature=temperature)
+            elif (more := await _more(lm, parent, temperature, (CALL_END,))) is not None:
+                parent = more
+            else:
+                break
+            new = await _obey(lm, parent, spawned(parent.text)[:children], temperature)
+        else:
+            new = await _branch(lm, parent, children, temperature)
+        if not new:
+            ended = not parent.text.endswith(CALL_END)  # else it was some other bracket, and there is more to say
+            break
+        threads += new
+        waited += max(thread.tokens for thread in new)
+        lm.offer(_conclude(lm, parent, threads, waited, ""))
+        if join == "vote":
+            return _conclude(lm, parent, threads, waited, "")
+        returned = "\n".join(f"Thread {i}: {thread.returned}" for i, thread in enumerate(new, start=1))
+        parent = lm.tell(parent, f"\nThe threads returned:\n{returned}\n")
+        heard = len(parent.response)
+    if not ended:
+        parent = await _more(lm, parent, temperature) or parent
+    return _conclude(lm, parent, threads, waited, parent.response[heard:])
+
+
+def spawned(text: str) -> list[str]:
+    """The messages of the last `spawn(["...", "..."])` in a text; quotes may be left out."""
+    _, found, rest = text.rpartition("spawn([")
+    if not found:
+        return []
+    quoted = [a or b for a, b in _QUOTED.findall(rest)]
+    return [m.strip() for m in quoted or rest.removesuffix(CALL_END).split(",") if m.strip()]
+
+
+def joined(text: str) -> str:
+    """The message of the last `join("...")` in a text; empty where there is none."""
+    return text.rpartition("join(")[2].strip(" \n\"')") if "join(" in text else ""
+
+
+async def _more(lm: LM, chain: Chain, temperature: float, stop: tuple[str, ...] = ()) -> Chain | None:
+    """The chain gone on with; `None` where neither the budget nor the policy's context has room for it."""
+    try:
+        [more] = await lm.extend(chain, stop=stop, temperature=temperature)
+    except (UnknownName, Unsupported):
+        raise
+    except (BudgetExhausted, UserError):
+        return None
+    return more
+
+
+async def _branch(lm: LM, parent: Chain, children: int, temperature: float) -> list[Thread]:
+    """A thread for every different first line, each gone on with to its end."""
+    steps = Steps(lm, "\n", temperature)
+
+    async def finish(first: Chain) -> Thread:
+        whole = first
+        if not steps.ended(first):
+            try:
+                [whole] = await steps.finish(first)
+            except BudgetExhausted:
+                return Thread(first, first.response, NOTHING, None, _sampled(lm, first))
+        answer = lm.answer(whole)
+        return Thread(whole, whole.response, answer or NOTHING, answer, _sampled(lm, whole))
+
+    return await each(lm, finish, await steps.next(parent, children))
+
+
+async def _obey(lm: LM, parent: Chain, orders: Sequence[str], temperature: float) -> list[Thread]:
+    """A thread for every message that the parent spawned, each up to what it joins."""
+
+    async def child(order: Chain) -> Thread:
+        end = await _more(lm, order, temperature, ('")', "')"))
+        if end is None:
+            return Thread(order, "", NOTHING, None, 0)
+        said = joined(end.text) or end.text
+        answer = None if said.lower().startswith(NOTHING) else lm.answer(said)
+        returned = joined(end.text) or answer or NOTHING
+        return Thread(end, said, returned, answer, _sampled(lm, end) - _sampled(lm, order))
+
+    return await each(
+        lm, child, [lm.tell(parent, f"\nThread {i}: {order}\n") for i, order in enumerate(orders, start=1)]
+    )
+
+
+def _conclude(lm: LM, parent: Chain, threads: Sequence[Thread], waited: int, last_words: str) -> Answer:
+    """What the parent says last, or else the threads' majority."""
+    votes = [thread.answer for thread in threads]
+    answer, (winner, share) = lm.answer(last_words), majority(votes)
+    lm.note(parent, note=f"{_sampled(lm, parent) + waited} tokens in sequence")
+    if answer is not None or not threads:
+        agree, cast = votes.count(answer), len(votes) - votes.count(None)
+        return Answer(answer, last_words, parent.node, agree / cast if cast and answer is not None else None)
+    thread = threads[votes.index(winner)]
+    return Answer(winner, thread.said, thread.chain.node, share)
+
+
+def _sampled(lm: LM, chain: Chain) -> int:
+    """The tokens on a chain that the policy sampled."""
+    return sum(len(s.ids) or len(s.logprobs) for s in lm.path(chain) if s.source == "model")
