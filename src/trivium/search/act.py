@@ -23,8 +23,8 @@ async def act(
 
     Yao et al. 2023, arXiv:2210.03629: a thought before every action, greedy decoding, at most 50 steps as in their
     ALFWorld runs.  They show worked episodes; here the question alone says what can be typed.  `max_tokens` is for one
-    line; `history` is how many turns stay in view, 0 for all.  It abstains where no action was written; confidence 1 means that the environment said `solved`, 0 that the
-    episode ended otherwise.
+    line; `history` is how many turns stay in view, 0 for all.  It abstains where no action was written; confidence 1
+    means that the environment said `solved`, 0 that the episode ended otherwise.
     """
     labels = ("Thought",) if thoughts else ()
     decide = after(lm, labels, max_tokens=max_tokens, temperature=temperature)
