@@ -189,8 +189,13 @@ def test_without_a_plan_least_to_most_is_a_chain_of_thought() -> None:
 
 
 def test_parts() -> None:
-    text = "Step 1: How many?\n* Question 2. Who?\n12 apples or 1.5 pears?\n(a+b)*2 is?\nQuestions or not?\n`Why?`"
+    text = (
+        "Step 1: How many?\n* **Question 2. Who?**\n12 apples or 1.5 pears?\n(a+b)*2 is?\nQuestions or not?\n`Why?`\n?"
+    )
     assert parts(text) == ["How many?", "Who?", "12 apples or 1.5 pears?", "(a+b)*2 is?", "Questions or not?", "Why?"]
+    assert parts("Plan:\n1. Add 41 and 87\n2) **Subtract**\n- then stop\n-5 is no item\n1.5 neither\n3.") == [
+        "Add 41 and 87", "Subtract", "then stop",
+    ]  # fmt: skip
 
 
 def test_an_answer_to_a_part_is_no_answer_when_the_budget_ends() -> None:
