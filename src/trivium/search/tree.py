@@ -68,7 +68,10 @@ class Steps:
 
 def distinct(chains: Iterable[Chain]) -> list[Chain]:
     """The first chain of each text, white space around it apart."""
-    return list({chain.text.strip(): chain for chain in reversed(list(chains))}.values())[::-1]
+    first: dict[str, Chain] = {}
+    for chain in chains:
+        first.setdefault(chain.text.strip(), chain)
+    return list(first.values())
 
 
 async def each(lm: LM, function: Callable[[A], Awaitable[B]], items: Sequence[A]) -> list[B]:
