@@ -26,6 +26,7 @@ METHODS: Registry[Any] = Registry(
         "debate": "trivium.search.debate:debate",
         "round-table": "trivium.search.round_table:round_table",
         "route": "trivium.search.route:route",
+        "plan-actions": "trivium.search.plan_actions:plan_actions",
         "parallel": "trivium.search.parallel:parallel",
         "beam": "trivium.search.beam:beam",
         "tree-of-thoughts": "trivium.search.tree_of_thoughts:tree_of_thoughts",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from trivium.errors import BudgetExhausted, UserError
 from trivium.search.ballots import tokens_left
 from trivium.search.lm import LM, Chain
 from trivium.search.reply import reply
-from trivium.types import Message, Question
+from trivium.types import Question
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -95,9 +95,3 @@ def present(stands: Sequence[Stand | None]) -> list[Stand]:
 def posed(question: Question) -> str:
     """The problem's own words: the last message."""
     return question.messages[-1].content
-
-
-def instead(question: Question, content: str) -> Question:
-    """The question with other words in place of its last message."""
-    last = question.messages[-1]
-    return replace(question, messages=(*question.messages[:-1], Message(last.role, content)))

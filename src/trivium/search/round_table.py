@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from trivium.errors import BudgetExhausted, UserError
 from trivium.search.lm import LM, Scorer
-from trivium.search.panel import Stand, agreed, each, instead, posed, present, speak, speakers, votes
+from trivium.search.panel import Stand, agreed, each, present, speak, speakers, votes
+from trivium.search.programs import reworded
 from trivium.types import Answer, Question
 
 
@@ -54,7 +55,7 @@ async def round_table(
         lm.offer(_verdict(stands, scale))
         if len(stands) < n or agreed(stands):
             break  # where not all could speak, the budget is gone
-        asked = instead(question, _discussion(question, stands))
+        asked = reworded(question, _discussion(stands), "")
         turns = [(seat, asked, stand) for seat, stand in zip(seats, stands, strict=True)]
         stands = present(await each(lm, lambda call: sit(*call), turns))
     return _verdict(stands, scale)
@@ -79,7 +80,7 @@ def _verdict(stands: Sequence[Stand], scale: Sequence[float]) -> Answer:
     return stands[said.index(winner)].chain.answering(winner, share)
 
 
-def _discussion(question: Question, stands: Sequence[Stand]) -> str:
+def _discussion(stands: Sequence[Stand]) -> str:
     held: dict[str, list[Stand]] = {}
     for stand in stands:
         if stand.answer is not None:
@@ -89,10 +90,9 @@ def _discussion(question: Question, stands: Sequence[Stand]) -> str:
         said = "\n\n".join(f"{s.chain.response.strip()}\n(confidence {s.confidence:.2f})" for s in holders)
         groups.append(f"{len(holders)} of {len(stands)} say {answer}:\n{said}")
     if not groups:
-        return posed(question)
-    return (
-        "\n\n".join(groups) + "\n\nReview these solutions, say with which you agree and why, and solve the problem "
-        f"again.\n\n{posed(question)}"
+        return ""
+    return "\n\n".join(groups) + (
+        "\n\nReview these solutions, say with which you agree and why, and solve the problem again.\n\n"
     )
 
 
