@@ -22,6 +22,7 @@ COMMANDS = {
     "learn": "Teach a model a task, and measure what it gained.",
     "solve": "Run a method over a task, and report accuracy and cost.",
     "compare": "Give several methods the same allowance, and say which differences are real.",
+    "program": "Search one program for a whole task, which the model then follows.",
     "list": "List tasks, policies, methods, objectives, rewards, parsers.",
     "show": "Describe anything that has a name, or a run.",
     "fetch": "Get a model that Trivium can train, ahead of time.",

@@ -103,7 +103,7 @@ async def emulate(
     async def one(i: int) -> None:
         text = texts[i]
         asked = reworded(question, _WRITE, _CODE) if text is None else reworded(question, _CALL, f"{_CODE}{text}\n")
-        stop = (*lm.sampling.stop, "### Instruction")
+        stop = (*lm.sampling.stop, "### Instruction" if mode == "emulate" else "### Output")
         [chain] = await lm.sample(asked, temperature=temperature, max_tokens=max_tokens, stop=stop)
         written = read_template(chain.response, text)
         if text is None and question.answer_format == "program":
