@@ -108,15 +108,21 @@ def test_a_policy_spawns_by_itself() -> None:
     assert (trace.answer, trace.response, score(trace)) == ("93", "Answer: 93", 1.0)
     orders, shown = told(trace)[:-1], told(trace)[-1]
     assert orders == ["\nThread 1: try 41 + 87\n", "\nThread 2: guess\n"]
-    assert shown == f"\n{RESULTS}\nThread 1: it is 93\nThread 2: no solution\n"
+    assert shown == f"\n{RESULTS}\nThread 1: it is 93\nThread 2: no solution\nGoing by these, "
     assert not any("never" in node.segment.text for node in trace.nodes)
+
+
+def test_a_vote_reads_nothing_out_of_the_call_that_spawned() -> None:
+    script = spawning("try 41", "try 87", returns=("hm", "er"))
+    trace = ask("parallel:by=policy,join=vote", script)
+    assert (trace.answer, trace.usage.calls) == (None, 3)
 
 
 def test_children_return_their_answer_where_they_join_nothing() -> None:
     script = spawning("a", "b", "c", end="well", returns=("so it is 12", "hm", "Answer: 12"))
     trace = ask("parallel:by=policy", script)
     assert (trace.answer, score(trace)) == ("12", 1.0)
-    assert told(trace)[-1].endswith("Thread 1: 12\nThread 2: no solution\nThread 3: 12\n")
+    assert told(trace)[-1].endswith("Thread 1: 12\nThread 2: no solution\nThread 3: 12\nGoing by these, ")
 
 
 def test_children_are_limited_and_spawns_too() -> None:
@@ -185,6 +191,19 @@ class Short(Scripted):
 def test_a_parent_that_cannot_read_its_threads_leaves_the_answer_to_them() -> None:
     trace = ask("parallel:children=30", Short(branching("Answer: 1")))
     assert (trace.answer, trace.finish) == ("93", "stop")
+
+
+def test_threads_and_parents_that_the_budget_cut_short_come_last() -> None:
+    def script(turn: Turn) -> str:
+        if RESULTS in turn.said:
+            return "one of 1234567890"
+        return "Answer: 4 " + "and so on " * 9 if turn.said else turn.rng.choice(["one\n", "two\n"])
+
+    for tokens in (60, 16 + 101 + 20):  # within the first thread; within the second, the first being whole
+        trace = ask("parallel:children=4", script, Budget(sampled_tokens=tokens))
+        assert (trace.answer, trace.finish) == ("4", "budget")
+    parent = ask("parallel:children=4", script, Budget(sampled_tokens=16 + 202 + 10))
+    assert parent.answer == "4", "not the 1 of a number cut in its middle"
 
 
 @pytest.mark.parametrize("spec", ["parallel:children=0", "parallel:spawns=0", "parallel:by=luck"])

@@ -59,32 +59,24 @@ async def parallel(
     for name, value in (("children", children), ("spawns", spawns)):
         if value < 1:
             raise UserError(f"parallel: {name}={value}; expected 1 or more")
-    parent, threads, waited, heard, ended = lm.begin(question), list[Thread](), 0, 0, False
+    parent, threads, waited, heard = lm.begin(question), list[Thread](), 0, 0
     for _ in range(spawns if by == "policy" else 1):
-        if by == "policy":
-            if not threads:
-                [parent] = await lm.extend(parent, stop=CALL_END, temperature=temperature)
-            elif (more := await _more(lm, parent, temperature, (CALL_END,))) is not None:
-                parent = more
-            else:
-                break
-            new = await _obey(lm, parent, spawned(parent.text)[:children], temperature)
-        else:
-            new = await _branch(lm, parent, children, temperature)
+        parent, new = await (_obey if by == "policy" else _branch)(lm, parent, children, temperature)
         if not new:
-            ended = not parent.text.endswith(CALL_END)  # else it was some other bracket, and there is more to say
-            break
+            break  # the parent has said all that it had to say
         threads += new
         waited += max(thread.tokens for thread in new)
-        lm.offer(_conclude(lm, parent, threads, waited, ""))
-        if join == "vote":
-            return _conclude(lm, parent, threads, waited, "")
-        returned = "\n".join(f"Thread {i}: {thread.returned}" for i, thread in enumerate(new, start=1))
-        parent = lm.tell(parent, f"\nThe threads returned:\n{returned}\n")
         heard = len(parent.response)
-    if not ended:
+        lm.offer(_conclude(lm, threads, parent, ""))
+        if join == "vote":
+            break
+        returned = "\n".join(f"Thread {i}: {thread.returned}" for i, thread in enumerate(new, start=1))
+        parent = lm.tell(parent, f"\nThe threads returned:\n{returned}\nGoing by these, ")
+        heard = len(parent.response)
+    else:
         parent = await _more(lm, parent, temperature) or parent
-    return _conclude(lm, parent, threads, waited, parent.response[heard:])
+    lm.note(parent, note=f"{_sampled(lm, parent) + waited} tokens in sequence")
+    return _conclude(lm, threads, parent, parent.response[heard:])
 
 
 def spawned(text: str) -> list[str]:
@@ -112,8 +104,8 @@ async def _more(lm: LM, chain: Chain, temperature: float, stop: tuple[str, ...] 
     return more
 
 
-async def _branch(lm: LM, parent: Chain, children: int, temperature: float) -> list[Thread]:
-    """A thread for every different first line, each gone on with to its end."""
+async def _branch(lm: LM, parent: Chain, children: int, temperature: float) -> tuple[Chain, list[Thread]]:
+    """The parent as it is, and a thread for every different first line after it, each gone on with to its end."""
     steps = Steps(lm, "\n", temperature)
 
     async def finish(first: Chain) -> Thread:
@@ -126,11 +118,20 @@ async def _branch(lm: LM, parent: Chain, children: int, temperature: float) -> l
         answer = lm.answer(whole)
         return Thread(whole, whole.response, answer or NOTHING, answer, _sampled(lm, whole))
 
-    return await each(lm, finish, await steps.next(parent, children))
+    return parent, await each(lm, finish, await steps.next(parent, children))
 
 
-async def _obey(lm: LM, parent: Chain, orders: Sequence[str], temperature: float) -> list[Thread]:
-    """A thread for every message that the parent spawned, each up to what it joins."""
+async def _obey(lm: LM, parent: Chain, children: int, temperature: float) -> tuple[Chain, list[Thread]]:
+    """The parent up to where it spawns or ends, and a thread for every message, each up to what it joins."""
+    if parent.response:
+        called = await _more(lm, parent, temperature, (CALL_END,))
+    else:
+        [called] = await lm.extend(parent, stop=CALL_END, temperature=temperature)
+    if called is None:
+        return parent, []
+    orders = spawned(called.text)[:children]
+    if not orders and called.text.endswith(CALL_END):
+        return await _more(lm, called, temperature) or called, []  # it was some other bracket
 
     async def child(order: Chain) -> Thread:
         end = await _more(lm, order, temperature, ('")', "')"))
@@ -138,22 +139,22 @@ async def _obey(lm: LM, parent: Chain, orders: Sequence[str], temperature: float
             return Thread(order, "", NOTHING, None, 0)
         said = joined(end.text) or end.text
         answer = None if said.lower().startswith(NOTHING) else lm.answer(said)
-        returned = joined(end.text) or answer or NOTHING
-        return Thread(end, said, returned, answer, _sampled(lm, end) - _sampled(lm, order))
+        tokens = _sampled(lm, end) - _sampled(lm, order)
+        return Thread(end, said, joined(end.text) or answer or NOTHING, answer, tokens)
 
-    return await each(
-        lm, child, [lm.tell(parent, f"\nThread {i}: {order}\n") for i, order in enumerate(orders, start=1)]
-    )
+    told = [lm.tell(called, f"\nThread {i}: {order}\n") for i, order in enumerate(orders, start=1)]
+    return called, await each(lm, child, told)
 
 
-def _conclude(lm: LM, parent: Chain, threads: Sequence[Thread], waited: int, last_words: str) -> Answer:
-    """What the parent says last, or else the threads' majority."""
-    votes = [thread.answer for thread in threads]
-    answer, (winner, share) = lm.answer(last_words), majority(votes)
-    lm.note(parent, note=f"{_sampled(lm, parent) + waited} tokens in sequence")
-    if answer is not None or not threads:
-        agree, cast = votes.count(answer), len(votes) - votes.count(None)
-        return Answer(answer, last_words, parent.node, agree / cast if cast and answer is not None else None)
+def _conclude(lm: LM, threads: Sequence[Thread], parent: Chain, last_words: str) -> Answer:
+    """What the parent says last, or else the threads' majority; what the budget cut short comes after what is whole."""
+    whole = [None if thread.chain.finish == "budget" else thread.answer for thread in threads]
+    votes = whole if any(vote is not None for vote in whole) else [thread.answer for thread in threads]
+    (winner, share), answer = majority(votes), lm.answer(last_words)
+    cast = len(votes) - votes.count(None)
+    if not threads or (answer is not None and (parent.finish != "budget" or not cast)):
+        sure = votes.count(answer) / cast if cast else None
+        return Answer(answer, last_words, parent.node, sure)
     thread = threads[votes.index(winner)]
     return Answer(winner, thread.said, thread.chain.node, share)
 
