@@ -84,7 +84,7 @@ def test_list_as_text_fits_the_terminal(capsys: Capture, monkeypatch: pytest.Mon
         (["solve", "vote", "--task", "sums", "--policy", "scripted", "--split", "tst"], "Did you mean test?"),
         (["solve", "vote", "--task", "sums", "--policy", "scripted", "--budget", "sampled=3"], "sampled_tokens"),
         (["solve", "vote", "--task", "sums", "--policy", "scripted", "--budget", "calls=0"], "positive number"),
-        (["solve", "vote", "--task", "sums", "--policy", "scripted", "--budget", "7"], "unit=limit"),
+        (["solve", "vote", "--task", "sums", "--policy", "scripted", "--budget", "seven"], "unit=limit"),
         (["solve", "vote", "--task", "sums", "--policy", "scripted", "--n", "0"], "See: trivium solve --help"),
         (["solve", "vote", "--task", "sums", "--policy", "scripted", "--voice", "judge"], "NAME=POLICY"),
         (

@@ -15,7 +15,7 @@ from rich.text import Text
 from trivium.cli.chart import braille, sparkline
 from trivium.cli.output import duration, printable
 from trivium.cli.plain import PlainDisplay
-from trivium.cli.progress import STAGES, State, rates, time_shares
+from trivium.cli.progress import State, labelled, rates, search_line, time_shares
 
 STATUS = {"correct": "green", "wrong": "red", "unparseable": "yellow", "error": "magenta"}
 SIGNS = {"correct": "✓", "wrong": "✗", "unparseable": "?", "error": "!"}
@@ -71,8 +71,10 @@ class LiveDisplay:
                 Text(),
                 _numbers(state, width),
             ]
-        elif state.warmup:
-            losses = [row["loss"] for row in state.warmup if row["loss"] is not None]
+        elif rows := state.fit or state.warmup:
+            if state.search:
+                parts += [Text(), Text(search_line(state.search[-1]), no_wrap=True, overflow="ellipsis")]
+            losses = [row["loss"] for row in rows if row["loss"] is not None]
             if losses:
                 parts += [Text(), _spark("loss", losses, f"{losses[-1]:.3f}", width)]
         if state.sample:
@@ -110,12 +112,11 @@ def _evaluations(state: State, width: int) -> Table:
     table.add_column(width=max(10, width - 55))
     table.add_column(justify="right", width=9)
     table.add_column(justify="right", width=11, style="dim", no_wrap=True)
-    for stage, label in STAGES.items():
-        event = state.evaluations.get(stage)
-        if event is None or event["accuracy"] is None:
+    for label, event in labelled(state).items():
+        if event["accuracy"] is None:
             continue
         running = event["done"] < event["total"]
-        bar = _interval_bar(event, max(10, width - 55), "bright_black" if stage == "before" else "blue")
+        bar = _interval_bar(event, max(10, width - 55), "bright_black" if event["stage"] == "before" else "blue")
         bounds = f"[{100 * event['low']:.0f}, {100 * event['high']:.0f}]"
         name = Text(f"{label}{' ...' if running else ''}")
         table.add_row(name, bar, Text(f"{100 * event['accuracy']:.1f}%", style="bold"), bounds)

@@ -20,6 +20,7 @@ from trivium.errors import TriviumError, UnknownName, UserError
 
 COMMANDS = {
     "learn": "Teach a model a task, and measure what it gained.",
+    "improve": "Search, learn from what was found, search again.",
     "solve": "Run a method over a task, and report accuracy and cost.",
     "compare": "Give several methods the same allowance, and say which differences are real.",
     "program": "Search one program for a whole task, which the model then follows.",

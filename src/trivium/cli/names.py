@@ -18,6 +18,7 @@ REGISTRIES = {
     "methods": "trivium.search:METHODS",
     "objectives": "trivium.learn:OBJECTIVES",
     "rewards": "trivium.rewards:REWARDS",
+    "datasets": "trivium.data:DATASETS",
 }
 KINDS = (*REGISTRIES, "parsers")
 
@@ -63,7 +64,7 @@ def find(spec: str) -> tuple[str, Registry[Any], str]:
     if not found:
         everything = {name for kind in REGISTRIES for name in registry(kind).names()}
         raise UnknownName(
-            "name or run", name, everything, "See: trivium list tasks|policies|methods|objectives|rewards"
+            "name or run", name, everything, "See: trivium list tasks|policies|methods|objectives|rewards|datasets"
         )
     if len(found) > 1:
         choices = " or ".join(f"{kind}/{name}" for kind, _ in found)

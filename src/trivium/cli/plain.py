@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from trivium.cli.output import duration, printable
-from trivium.cli.progress import STAGES, State
+from trivium.cli.progress import STAGES, State, search_line
 from trivium.report.finding import interval
 
 
@@ -35,12 +35,16 @@ class PlainDisplay:
         if phase in ("stage", "note"):
             return str(event["message"])
         if phase == "eval" and event["done"] == event["total"]:
-            name = STAGES.get(event["stage"], f"Held-out at step {event['step']}")
+            name = event.get("label") or STAGES.get(event["stage"], f"Held-out at step {event['step']}")
             return f"  {name}: {interval(event)} of {event['n']}"
-        if phase in ("warmup", "rl") and not _worth(event["step"], event["steps"]):
+        if phase == "search":
+            return f"  {search_line(event)}"
+        if phase in ("warmup", "rl", "fit") and not _worth(event["step"], event["steps"]):
             return None
         if phase == "warmup":
             return f"  warm-up {event['step']}/{event['steps']}  loss {_number(event['loss'])}{self._left()}"
+        if phase == "fit":
+            return f"  step {event['step']}/{event['steps']}  loss {_number(event['loss'])}{self._left()}"
         if phase == "rl":
             return (
                 f"  step {event['step']}/{event['steps']}  reward {_number(event['reward'])}  "

@@ -30,6 +30,8 @@ class State:
     left: float | None = None
     rl: list[Event] = field(default_factory=list)
     warmup: list[Event] = field(default_factory=list)
+    search: list[Event] = field(default_factory=list)
+    fit: list[Event] = field(default_factory=list)
     evaluations: dict[str, Event] = field(default_factory=dict)
     sample: Event | None = None
     note: str = ""
@@ -45,8 +47,13 @@ class State:
             self.evaluations[event["stage"]] = event
             if event["stage"] != "progress":  # which interrupts a stage, and is not one itself
                 self._advance(event["done"], event["total"])
-        elif phase in ("warmup", "rl"):
-            (self.rl if phase == "rl" else self.warmup).append(event)
+        elif phase == "progress":
+            self._advance(event["done"], event["total"])
+        elif phase == "search":
+            self.search.append(event)
+            self.fit.clear()
+        elif phase in ("warmup", "rl", "fit"):
+            {"warmup": self.warmup, "rl": self.rl, "fit": self.fit}[phase].append(event)
             self._advance(event["step"], event["steps"], event.get("seconds_left"))
         elif phase == "sample":
             self.sample = event
@@ -58,10 +65,34 @@ class State:
         """The last finished step of reinforcement learning."""
         return int(self.rl[-1]["step"]) if self.rl else 0
 
+    @property
+    def where(self) -> str:
+        """How far the run is, for a person who stopped it."""
+        if self.search:
+            last = self.search[-1]
+            return f"in round {last['round']} of the {last['arm']} arm"
+        return f"at step {self.step}" if self.rl else "at the first step"
+
     def _advance(self, done: int, total: int, left: float | None = None) -> None:
         self.done, self.total, self.left = done, total, left
         if left is None and done:
             self.left = (time.monotonic() - self.stage_started) / done * (total - done)
+
+
+def labelled(state: State) -> dict[str, Event]:
+    """The evaluations that a person should see, by what they are called, in their order."""
+    known = {label: state.evaluations[stage] for stage, label in STAGES.items() if stage in state.evaluations}
+    named = {event["label"]: event for event in state.evaluations.values() if event.get("label")}
+    return named or known
+
+
+def search_line(event: Event) -> str:
+    """What a round of search found, in one line."""
+    each, ends = event["sampled_tokens"] / max(1, event["problems"]), max(1, event["ends"])
+    return (
+        f"{event['problems']} problems, {each:,.0f} tokens each: {event['ends']} responses, "
+        f"{100 * event['right'] / ends:.0f}% right; {event['examples']} examples"
+    )
 
 
 def time_shares(rows: list[Event]) -> dict[str, float]:

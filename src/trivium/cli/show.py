@@ -72,7 +72,7 @@ def _show_run(run: Run, as_json: bool) -> None:
         print(f"\nStep {numbers.pop('step'):g} of {numbers.pop('steps'):g}")
         print_columns([(name, f"{value:.6g}") for name, value in numbers.items()], indent=2)
     if not result:
-        print(f"\nContinue with: trivium learn --resume {run.path}")
+        print(f"\nContinue with: trivium {run.verb} --resume {run.path}")
 
 
 def _options(factory: Any) -> list[dict[str, Any]]:

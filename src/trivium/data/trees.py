@@ -38,11 +38,12 @@ class Tree:
     """A trace, and whether each node that ends a response is `correct`.
 
     Ends that say nothing are not in it: those that were cut off, steps that nobody went on from, notes that a method
-    made for itself, and those on which the verifier broke.
+    made for itself, and the `broken` ones, on which the verifier failed.
     """
 
     trace: Trace
     correct: Mapping[int, bool]
+    broken: int = 0
 
 
 def path_to(trace: Trace, node: int) -> Path:
@@ -102,6 +103,7 @@ async def _judged(judge: Judge, problem: Problem, trace: Trace, prompt: tuple[in
         )
     correct: dict[int, bool] = {}
     said: dict[str, bool | None] = {}
+    broken = 0
     for node in trace.leaves():
         segment = trace.nodes[node].segment
         if segment.source != "model" or not segment.ids or segment.ids[-1] not in policy.eos:
@@ -113,14 +115,16 @@ async def _judged(judge: Judge, problem: Problem, trace: Trace, prompt: tuple[in
         if response not in said:
             verdict = await judge(problem, response)
             said[response] = None if verdict.status == "error" else verdict.correct
-        if (right := said[response]) is not None:
+        if (right := said[response]) is None:
+            broken += 1
+        else:
             correct[node] = right
     answer, verdict_of_it = trace.answer_node, trace.verdict
     if answer is not None and verdict_of_it is not None and verdict_of_it.status != "error":
         by_itself = trace.finish == "stop" and trace.nodes[answer].segment.source == "model"
         if by_itself and answer not in correct:
             correct[answer] = verdict_of_it.correct
-    return Tree(trace, correct)
+    return Tree(trace, correct, broken)
 
 
 def responses(trees: Sequence[Tree]) -> dict[str, list[tuple[Path, bool]]]:

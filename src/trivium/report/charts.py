@@ -57,6 +57,30 @@ def learning_curve(rl: Sequence[Row], evaluations: Sequence[Row]) -> str:
     return _figure("Accuracy while it learned", note, series, "".join(pictures), table, "full")
 
 
+def rounds_charts(result: Row) -> str:
+    """Held-out accuracy over the rounds, greedy and of the method, with search and without."""
+    figures = []
+    for kind, title in (("greedy", "One greedy answer"), ("method", f"{result['method']}, under the budget")):
+        series = []
+        for arm, name, tone in (("search", "learning from the search", "a"), ("control", "without search", "b")):
+            rows = [row for row in result["rounds"] if row["arm"] == arm]
+            shares = [(0, result["start"][kind]), *((row["round"], row[kind]) for row in rows)] if rows else []
+            known = [(float(r), share) for r, share in shares if share["accuracy"] is not None]
+            line = [(r, share["accuracy"]) for r, share in known]
+            series.append(Series(name, line, tone, band=[(s["low"], s["high"]) for _, s in known], dots=True))
+        series = [s for s in series if s.points]
+        if not series:
+            continue
+        story = f"From {percent(series[0].points[0][1])} to {percent(series[0].points[-1][1])} over the rounds."
+        picture = line_chart(title, story, series, size=NARROW, y_text=_share, y_range=(0, 1))
+        table = [("step", *(s.name for s in series))]
+        together = zip(*(s.points for s in series), strict=False)
+        table += [(f"{at[0][0]:g}", *(percent(y) for _, y in at)) for at in together]
+        note = "Unseen problems, after each round, with 95% intervals; round 0 is where both arms start."
+        figures.append(_figure(title, note, series, picture, table))
+    return f'<div class="charts">{"".join(figures)}</div>' if figures else ""
+
+
 def small_charts(rl: Sequence[Row], warmup: Sequence[Row]) -> list[str]:
     """The figures that explain a curve: what was paid, what gave signal, how answers changed, where time went."""
     figures = []

@@ -23,6 +23,8 @@ def judge(result: Mapping[str, Any]) -> Finding:
 
     A difference counts only when its 95% interval (paired bootstrap over problems) excludes zero.
     """
+    if "rounds" in result:
+        return _judge_rounds(result)
     before, after, gain = result["before"], result["after"], result["difference_vs_greedy"]
     tone = _tone(gain)
     moved = f"from {percent(before['accuracy'])} to {percent(after['accuracy'])}"
@@ -42,6 +44,45 @@ def judge(result: Mapping[str, Any]) -> Finding:
             f"The verifier failed on {percent(rate)} of the samples; those were neither paid nor counted as wrong."
         )
     return Finding(tone, headline, tuple(sentences))
+
+
+def _judge_rounds(result: Mapping[str, Any]) -> Finding:
+    """Rounds of search and learning against where they began, and against rounds without search."""
+    start, gain, against = result["start"], result["gain"], result["versus_control"]
+    search = [row for row in result["rounds"] if row["arm"] == "search"]
+    last, name = search[-1], result["method"].partition(":")[0]
+    tone = _tone(gain["greedy"])
+    moved = f"from {percent(start['greedy']['accuracy'])} to {percent(last['greedy']['accuracy'])}"
+    n = last["greedy"]["n"]
+    headline = {
+        "gain": f"Learning from {name} helped: greedy answers went {moved} on {n} unseen problems.",
+        "none": f"No reliable change by learning from {name}: greedy {moved} on {n} unseen problems.",
+        "loss": f"Learning from {name} did harm: greedy answers went {moved} on {n} unseen problems.",
+    }[tone]
+    allowed = " and ".join(f"{limit:,g} {unit.replace('_', ' ')}" for unit, limit in result["budget"].items())
+    inner = f"from {percent(start['method']['accuracy'])} to {percent(last['method']['accuracy'])}"
+    sentences = [
+        f"Greedy, after minus before {len(search)} {'round' if len(search) == 1 else 'rounds'}: "
+        f"{points(gain['greedy'])}.",
+        f"{name}, allowed {allowed} a problem each time, went {inner}: {points(gain['method'])}.",
+    ]
+    if against:
+        verb = {"gain": "is better than", "none": "cannot be told apart from", "loss": "is worse than"}
+        sentences.append(
+            f"Learning from {name} {verb[_tone(against['greedy'])]} learning from plain samples of as many tokens on"
+            f" the same questions: {points(against['greedy'])} for greedy answers, {points(against['method'])} for"
+            f" {name}."
+        )
+    sentences.append(
+        f"The task's verifier chose what to learn from, on training problems only: {result['verified_responses']:,}"
+        f" responses judged{_failed(result)}."
+    )
+    return Finding(tone, headline, tuple(sentences))
+
+
+def _failed(result: Mapping[str, Any]) -> str:
+    rate = result["verifier_error_rate"]
+    return f", of which it failed on {percent(rate)} and those were left out" if rate else ""
 
 
 def percent(share: float | None) -> str:

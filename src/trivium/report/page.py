@@ -32,7 +32,13 @@ def write_report(run: Run) -> Path:
     path = run.path / "report.html"
     temporary = path.with_name(".report.html.tmp")
     with disk(path):
-        temporary.write_text(render(run.about, rows, run.result), encoding="utf-8")
+        if run.verb == "improve":
+            from trivium.report.rounds import render_rounds  # which builds on this page
+
+            page = render_rounds(run.about, rows, run.result)
+        else:
+            page = render(run.about, rows, run.result)
+        temporary.write_text(page, encoding="utf-8")
         os.replace(temporary, path)
     return path
 
@@ -45,7 +51,7 @@ def render(about: Row, rows: Sequence[Row], result: Row | None) -> str:
     charts = small_charts(rl, warmup)
     body = [
         f'<p class="eyebrow">{MARK}<b>Trivium</b><span>{text(_what(about))}</span></p>',
-        _headline(rl, result),
+        headline(rl, result),
         _intervals(evaluations, result),
         _facts(rl, warmup, result),
         learning_curve(rl, evaluations),
@@ -57,8 +63,7 @@ def render(about: Row, rows: Sequence[Row], result: Row | None) -> str:
         ]
     if result and result.get("transcripts"):
         body.append(_transcripts(result["transcripts"]))
-    body.append(_next(about, result))
-    body.append(_settings(about))
+    body += [what_next(about, result), how_made(about)]
     footer = (
         "Intervals are 95%: Wilson scores for accuracies, paired bootstrap over problems for differences. "
         f"Made by trivium report {text(about['name'])}."
@@ -86,7 +91,8 @@ def _what(about: Row) -> str:
     return f"{what}, {when}"
 
 
-def _headline(rl: Sequence[Row], result: Row | None) -> str:
+def headline(rl: Sequence[Row], result: Row | None) -> str:
+    """What was found, or how far an unfinished run is."""
     if result:
         finding = judge(result)
         return f'<h1>{text(finding.headline)}</h1><p class="lead">{text(" ".join(finding.sentences))}</p>'
@@ -159,8 +165,9 @@ def _side(name: str, answer: Row) -> str:
     return f'<section class="side"><h4>{name} {status}</h4><pre>{text(answer["response"])}</pre></section>'
 
 
-def _next(about: Row, result: Row | None) -> str:
-    commands = (result or {}).get("next") or [f"trivium learn --resume runs/{about['name']}"]
+def what_next(about: Row, result: Row | None, verb: str = "learn") -> str:
+    """The commands to go on with, and where the model is."""
+    commands = (result or {}).get("next") or [f"trivium {verb} --resume runs/{about['name']}"]
     blocks = "".join(f'<pre class="go">{text(command)}</pre>' for command in commands)
     where = (
         f"The trained model is in <code>{text(result['model'])}</code> and loads in transformers as it is."
@@ -170,7 +177,8 @@ def _next(about: Row, result: Row | None) -> str:
     return f"<h2>Go on</h2><p>{where}</p>{blocks}"
 
 
-def _settings(about: Row) -> str:
+def how_made(about: Row) -> str:
+    """Settings, versions and machine."""
     settings = {name: value for name, value in about["settings"].items() if value is not None}
     made = {f"{name} version": version for name, version in about["versions"].items()}
     made |= {"commit": about["commit"] or "installed package", "command": " ".join(about["command"])}

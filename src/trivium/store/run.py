@@ -76,7 +76,8 @@ class Run:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         raise UserError(
-            f"a run named {name!r} exists in {root}. Continue it with: trivium learn --resume {root / str(name)}, "
+            f"a run named {name!r} exists in {root}. Continue it with: trivium {_verb(settings)} --resume "
+            f"{root / str(name)}, "
             "or choose another --name"
         )
 
@@ -106,6 +107,11 @@ class Run:
     def settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = self.about["settings"]
         return settings
+
+    @property
+    def verb(self) -> str:
+        """The command that this run belongs to, and that goes on with it: `learn` or `improve`."""
+        return _verb(self.settings)
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -264,8 +270,14 @@ def _about(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _verb(settings: Mapping[str, Any]) -> str:
+    """Only rounds of search and learning have rounds."""
+    return "improve" if "rounds" in settings else "learn"
+
+
 def _default_names(settings: Mapping[str, Any]) -> Iterator[str]:
-    parts = (str(settings.get(key) or "").partition(":")[0] for key in ("task", "policy", "objective"))
+    how = "method" if _verb(settings) == "improve" else "objective"
+    parts = (str(settings.get(key) or "").partition(":")[0] for key in ("task", "policy", how))
     base = "-".join(re.sub(r"[^\w.+]+", "-", part) for part in parts if part) or "run"
     return (f"{base}-{i}" for i in itertools.count(1))
 

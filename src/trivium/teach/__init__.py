@@ -1,7 +1,8 @@
-"""The run behind `trivium learn`: measure, warm up, learn from verified answers, measure again, at equal budget.
+"""The runs behind `trivium learn` and `trivium improve`: measure, learn from verified answers, measure again, fairly.
 
-`settings` is what a user chooses; `rollout` samples and judges; `run` goes through the stages and can continue after a
-kill at any of them; `look` looks before a long run leaps.  This module loads no torch until something is run.
+`settings` is what a user chooses; `training` is what both share, and lets them continue after a kill at any moment.
+`run` has the stages of `learn`, whose samples `rollout` draws and judges; `improve` has rounds of search and learning;
+`look` looks before a long run leaps.  This module loads no torch until something is run.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from trivium.teach.settings import LearnSettings
+from trivium.teach.settings import ImproveSettings, LearnSettings
 
 if TYPE_CHECKING:
     from trivium.store import Run
@@ -35,4 +36,4 @@ def preflight(settings: LearnSettings) -> dict[str, Any]:
     return look(settings)
 
 
-__all__ = ["LearnSettings", "learn", "preflight"]
+__all__ = ["ImproveSettings", "LearnSettings", "learn", "preflight"]

@@ -16,7 +16,8 @@ from trivium.types import Problem, Sampling
 @dataclass
 class Progress:
     """JSON-serialisable.  `written` counts checkpoints; `drawn` is the place in the pool of training problems; `silent`
-    counts steps in a row that taught nothing; `seconds` is the time spent, over all sittings.
+    counts steps in a row that taught nothing; `rounds` has what each round of search gave; `seconds` is the time spent,
+    over all sittings.
     """
 
     dtype: str = ""
@@ -36,6 +37,7 @@ class Progress:
     samples: int = 0
     verifier_errors: float = 0.0
     evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rounds: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -102,22 +104,27 @@ def as_row(accuracy: Accuracy) -> dict[str, Any]:
     return {"accuracy": accuracy.accuracy, "low": accuracy.low, "high": accuracy.high, "n": accuracy.n}
 
 
+def brief(found: Mapping[str, Any]) -> dict[str, Any]:
+    """An evaluation's accuracy with its interval."""
+    return {key: found[key] for key in ("accuracy", "low", "high", "n")}
+
+
 def make_result(settings: LearnSettings, p: Progress, problems: Sequence[Problem], folder: Path) -> dict[str, Any]:
     """What result.json holds; keys and units are documented in docs/design.md."""
     found = p.evaluations
 
-    def brief(stage: str) -> dict[str, Any] | None:
-        return {k: found[stage][k] for k in ("accuracy", "low", "high", "n")} if stage in found else None
+    def share(stage: str) -> dict[str, Any] | None:
+        return brief(found[stage]) if stage in found else None
 
     return {
         "task": settings.task, "policy": settings.policy, "objective": settings.objective, "seed": settings.seed,
-        "before": brief("before"), "after_warmup": brief("after_warmup"), "after": brief("after"),
+        "before": share("before"), "after_warmup": share("after_warmup"), "after": share("after"),
         "vote_before": {
-            **(brief("vote_before") or {}), "samples_per_problem": found["vote_before"]["samples_per_problem"]
+            **(share("vote_before") or {}), "samples_per_problem": found["vote_before"]["samples_per_problem"]
         },
-        "difference_vs_greedy": _difference(found["after"], found["before"]),
-        "difference_vs_vote": _difference(found["after"], found["vote_before"]),
-        "rl_gain": _difference(found["after"], found["after_warmup" if "after_warmup" in found else "before"]),
+        "difference_vs_greedy": difference(found["after"], found["before"]),
+        "difference_vs_vote": difference(found["after"], found["vote_before"]),
+        "rl_gain": difference(found["after"], found["after_warmup" if "after_warmup" in found else "before"]),
         "minutes": round(p.seconds / 60, 2), "sampled_tokens": p.sampled_tokens, "trained_tokens": p.trained_tokens,
         "warmup_tokens": p.warmup_tokens, "evaluation_tokens": p.evaluation_tokens,
         "tokens_per_problem": {stage: e["sampled_tokens"] / max(1, e["n"] + e["errors"]) for stage, e in found.items()},
@@ -145,7 +152,7 @@ def commands(settings: LearnSettings, folder: Path) -> list[str]:
     ]
 
 
-def _difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, float]:
+def difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, float]:
     """Paired over the problems that both have a verdict on."""
     pairs = [(x, y) for x, y in zip(a["scores"], b["scores"], strict=True) if x is not None and y is not None]
     if not pairs:
