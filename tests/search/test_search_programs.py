@@ -150,6 +150,12 @@ def test_a_program_that_fails_is_no_answer_even_if_a_number_stands_in_it(reply: 
     assert trace.usage.calls == 2
 
 
+def test_nothing_is_paid_for_explaining_the_program() -> None:
+    trace = ask("program-of-thought", saying(f"{FENCE}python\nans = 2\n{FENCE}\n\nThis counts the birds. 93 93 93"))
+    assert trace.answer == "2"
+    assert trace.usage.sampled_tokens == len(f"{FENCE}python\nans = 2\n{FENCE}\n\n")
+
+
 def test_repairs_are_as_many_as_asked_for() -> None:
     for repairs in (0, 1, 3):
         trace = ask(f"program-of-thought:repairs={repairs}", Scripted(lambda turn: fenced("1 / 0")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from trivium.errors import UserError
 from trivium.sandbox import Backend
 from trivium.search.lm import LM, Chain, turn
@@ -12,6 +14,8 @@ INSTRUCTION = (
     "\n\nWrite a short Python program that computes the answer and stores it in a variable named ans. "
     "Reply with the program only, between ```python and ```."
 )
+AFTER_PROGRAM = "```\n\n"
+"""Ends a reply: what follows the program is an explanation that nobody reads."""
 REPAIR = "That does not work. {fault}\nWrite the corrected program."
 
 
@@ -34,7 +38,10 @@ async def program_of_thought(
     """
     lm.begin(question)
     asked = question if question.answer_format == "program" else reworded(question, "", INSTRUCTION)
-    [chain] = await lm.sample(asked, temperature=temperature, max_tokens=max_tokens)
+    write = functools.partial(
+        lm.sample, temperature=temperature, max_tokens=max_tokens, stop=(*lm.sampling.stop, AFTER_PROGRAM)
+    )
+    [chain] = await write(asked)
     for left in range(max(0, repairs), -1, -1):
         lm.offer(abstaining(chain))
         answer, fault = await _attempt(question, chain, lm, backend)
@@ -44,7 +51,7 @@ async def program_of_thought(
         if left:
             asked = turn(asked, Message("assistant", chain.response), Message("user", REPAIR.format(fault=fault)))
             try:
-                [chain] = await lm.sample(asked, temperature=temperature, max_tokens=max_tokens)
+                [chain] = await write(asked)
             except UserError:
                 break  # the program and its fault are too long for the policy to read
     return abstaining(chain)
