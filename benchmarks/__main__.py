@@ -19,6 +19,7 @@ from trivium.store.machine import PACKAGES, commit, machine, versions
 BENCHMARKS = {
     "start-up": "bench_start_up",
     "driver": "bench_driver",
+    "traces": "bench_traces",
     "ceilings": "bench_ceilings",
     "tiny-steps": "bench_tiny_steps",
     "group-sampling": "bench_group_sampling",

@@ -43,7 +43,8 @@ def test_an_association_enters_the_response_before_the_next_step() -> None:
     assert sources == ["prompt", "model", "tool", "model"]
     [thought] = [n for n in trace.nodes if n.note == "association"]
     assert thought.segment.text == "The sky is blue.\n"
-    assert thought.value is not None and 0 < thought.value < 1
+    assert thought.value is not None
+    assert 0 < thought.value < 1
 
 
 @pytest.mark.parametrize("fact", ["", "  \n", "first step"])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import math
+from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +17,7 @@ from trivium.store import load_traces, trace_from_json, trace_to_json
 from trivium.store.files import json_line
 from trivium.store.query import compact
 from trivium.store.traces import trace_line
-from trivium.types import Problem, Question, Segment, Trace, Usage, Verdict
+from trivium.types import Node, Problem, Question, Segment, Trace, Usage, Verdict
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 VERDICTS = st.one_of(
@@ -77,3 +81,24 @@ def test_what_is_no_trace_is_named(tmp_path) -> None:
     (tmp_path / "t.parquet").write_text("no")
     with pytest.raises(DataError, match="is no Parquet file"):
         list(load_traces(tmp_path / "t.parquet"))
+
+
+def test_a_large_tree_is_the_same_after_the_file(tmp_path: Path) -> None:
+    problem = Problem(Question("q", (), "number"), 7, "7", "k", "train", "toy")
+    trace = Trace("q", usage=Usage(sampled_tokens=9_000), verdict=Verdict.right("7"))
+    trace.add(-1, Segment("prompt", (1, 2, 3), (), "?", "v1"))
+    for i in range(1, 3_000):
+        trace.nodes.append(Node(i // 3, Segment("model", (i, 5), (-i / 7, -0.5), f"{i}\n", "v1"), i % 9, i / 13))
+    path = tmp_path / "traces.jsonl"
+    path.write_bytes(json_line(trace_line("solve", 0, trace, problem)))
+    collecting = gc.isenabled()
+    [(row, loaded)] = load_traces(path)
+    assert loaded == trace
+    assert row["gold"] == problem.gold
+    assert gc.isenabled() == collecting
+
+
+def test_what_json_has_not_is_replaced_wherever_it_is(tmp_path: Path) -> None:
+    row = {"deep": [{"a": (math.nan, 1.5)}], "path": tmp_path, "mapping": MappingProxyType({"x": math.inf})}
+    assert json.loads(json_line(row)) == {"deep": [{"a": [None, 1.5]}], "path": str(tmp_path), "mapping": {"x": None}}
+    assert json_line({"plain": (1, "\u00e4")}) == '{"plain":[1,"\u00e4"]}\n'.encode()

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from trivium.errors import DataError, UserError
-from trivium.store.files import read_lines
+from trivium.store.files import read_lines, uncollected
 from trivium.types import Node, Problem, Segment, Trace, Usage, Verdict
 
 
 def trace_to_json(trace: Trace) -> dict[str, Any]:
     """A JSON-serialisable dict from which `trace_from_json` makes an equal trace."""
+    with uncollected():
+        nodes = [_node_to_json(node) for node in trace.nodes]
     return {
         "question_id": trace.question_id,
-        "nodes": [_node_to_json(node) for node in trace.nodes],
+        "nodes": nodes,
         "answer": trace.answer,
         "response": trace.response,
         "answer_node": trace.answer_node,
@@ -84,10 +86,11 @@ def load_traces(path: Path) -> Iterator[tuple[dict[str, Any], Trace]]:
     rows = _parquet(path) if path.suffix == ".parquet" else read_lines(path)
     for number in itertools.count(1):
         try:
-            row = next(rows, None)
-            if row is None:
-                return
-            trace = trace_from_json(row.pop("trace"))
+            with uncollected():
+                row = next(rows, None)
+                if row is None:
+                    return
+                trace = trace_from_json(row.pop("trace"))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise DataError(f"{path}, row {number}, field trace: {reason}; expected a line of --save-traces") from error
@@ -136,8 +139,8 @@ def _node_to_json(node: Node) -> dict[str, Any]:
     return {
         "parent": node.parent,
         "source": segment.source,
-        "ids": list(segment.ids),
-        "logprobs": list(segment.logprobs),
+        "ids": segment.ids,
+        "logprobs": segment.logprobs,
         "text": segment.text,
         "version": segment.version,
         "visits": node.visits,
