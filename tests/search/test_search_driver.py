@@ -345,7 +345,7 @@ def test_evaluation_counts_abstentions_as_not_correct() -> None:
 
 
 def test_methods_by_name() -> None:
-    assert METHODS.names() == ["best-of-n", "greedy", "vote"]
+    assert {"best-of-n", "greedy", "vote"} <= set(METHODS.names())
     assert all(METHODS.summary(name).endswith(".") for name in METHODS.names())
     with pytest.raises(UnknownName, match="vote"):
         method("votes")

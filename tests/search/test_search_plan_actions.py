@@ -16,7 +16,7 @@ from trivium.policies.scripted import Script, Scripted, Turn
 from trivium.search import method
 from trivium.search.driver import solve
 from trivium.search.plan_actions import CHECK, PATHS, doubts, required
-from trivium.types import Budget, Message, Policy, Problem, Question, Split, Trace, Verdict
+from trivium.types import Budget, Completion, Message, Policy, Problem, Question, Request, Split, Trace, Verdict
 
 TEXT = "What is 41 + 87 - 35?"
 QUESTION = Question("q", (Message("user", TEXT),), "number")
@@ -202,6 +202,24 @@ def test_any_output_and_any_budget_give_an_answer_or_none(spec: str, name: str) 
 def test_a_budget_cut_search_answers_by_the_best_so_far() -> None:
     trace = ask("plan-actions:path=search,by=logprob", policy("scripted"), Budget(sampled_tokens=300))
     assert (trace.answer, trace.finish) == ("93", "budget")
+
+
+class Short(Scripted):
+    """Reads at most 150 bytes, as a tiny model would."""
+
+    async def sample(self, request: Request) -> list[Completion]:
+        if sum(len(m.content) for m in request.messages) > 150:
+            raise UserError("the prompt is too long")
+        return await Scripted.sample(self, request)
+
+
+def test_a_policy_that_cannot_read_the_instructions_uses_words() -> None:
+    model = Short(talk((TEXT, "Answer: 93")))
+    assert ask("plan-actions", model).answer == "93"
+    trace = ask("plan-actions:path=search,by=logprob", model)
+    assert (trace.answer, trace.nodes[trace.answer_node or 0].note) == ("93", "path: words")
+    with pytest.raises(UserError, match="too long"):
+        ask("plan-actions:path=plan+program", model)
 
 
 def test_bad_options() -> None:

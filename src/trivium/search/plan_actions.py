@@ -7,14 +7,18 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
-from trivium.errors import BudgetExhausted, UnknownName, UserError
+from trivium.errors import BudgetExhausted, UnknownName, Unsupported, UserError
 from trivium.search.lm import LM, Chain, Scorer
 from trivium.search.panel import each
 from trivium.search.programs import abstaining, as_response, read_program, reworded, value_of, with_value
 from trivium.search.reply import adopted, reply
 from trivium.types import Answer, Message, Question
+
+T = TypeVar("T")
 
 PATHS = tuple(
     "+".join(filter(None, actions))
@@ -65,12 +69,12 @@ async def plan_actions(
     """Go one of twelve ways about a question: rewrite, plan or neither; words or a program; a check or none.
 
     DOTS, learning to reason dynamically by searching for optimal reasoning trajectories.  `path` is one of the twelve,
-    such as `words` or `plan+program+check`; `choose`, and a planner (the policy, or the voice `planner`; greedy) names
-    the actions, `words` being the default and the way out where the chosen path has no answer; or `search`, which is
-    how the paper labels training questions: `samples` runs of all twelve at temperature 0.8, as many more of the best
-    8, and of the best 3, ranked by the sum of the values `by`, then by length; the best mean among the last three wins.
-    `by`, a value in [0, 1], asks the verifier, as the paper does; at test time that is a bound, and by=self a method.
-    One path is followed at temperature 0.
+    such as `words` or `plan+program+check`, followed at temperature 0; or `choose`, and a planner (the policy, or the
+    voice `planner`; greedy) names the actions, with `words` as default, and as way out where the chosen path brings no
+    answer or does not fit into the context; or `search`, which is how the paper labels training questions: `samples`
+    runs of all twelve at temperature 0.8, as many more of the best 8 and of the best 3, ranked by the mean of the values
+    `by`, shorter paths first among equals.  by=oracle asks the verifier, as the paper does; at test time that is a
+    bound, and by=self or another value in [0, 1] a method.
 
     A program that fails is repaired once; its result is shown to the policy, which gives the final answer, and is
     itself the answer where that reply has none.  A check whose last line says incorrect, and a program that never
@@ -89,14 +93,15 @@ async def plan_actions(
     temperature = temperature or 0.0
     chosen = path
     if path == "choose":
-        asked = reworded(question, "", PLANNER)
-        [plan] = await (lm if planner is None else lm.voice(planner)).sample(asked, temperature=0.0, max_tokens=128)
-        chosen = required(plan.text)
-    answer = await follow(question, lm, chosen, temperature)
-    if answer.value is None and path == "choose" and chosen != "words":
-        lm.offer(answer)
-        answer = await follow(question, lm, "words", temperature)
-    return answer
+        speaker, asked = lm if planner is None else lm.voice(planner), reworded(question, "", PLANNER)
+        plan = await _if_it_fits(speaker.sample(asked, temperature=0.0, max_tokens=128))
+        chosen = required(plan[0].text) if plan else "words"
+        if chosen != "words":
+            answer = await _if_it_fits(follow(question, lm, chosen, temperature))
+            if answer is not None and answer.value is not None:
+                return answer
+            chosen = "words"
+    return await follow(question, lm, chosen, temperature)
 
 
 async def follow(question: Question, lm: LM, path: str, temperature: float) -> Answer:
@@ -182,6 +187,16 @@ async def _by_program(
     return told.answering(lm.answer(told))
 
 
+async def _if_it_fits(call: Awaitable[T]) -> T | None:
+    """The result, or `None` where what would be asked does not fit into the policy's context."""
+    try:
+        return await call
+    except (UnknownName, Unsupported):
+        raise
+    except UserError:
+        return None
+
+
 @dataclass(slots=True)
 class _Record:
     """What the runs of one path brought: their values, and the best answer."""
@@ -207,9 +222,11 @@ async def _search(question: Question, lm: LM, samples: int, by: str | Scorer, te
 
     async def attempt(record: _Record) -> tuple[float, Answer] | None:
         try:
-            answer = await follow(question, lm, record.path, temperature)
+            answer = await _if_it_fits(follow(question, lm, record.path, temperature))
         except BudgetExhausted:
             return None
+        if answer is None:
+            return 0.0, Answer(None, "", root.node)
         if answer.value is None or answer.node is None:
             return 0.0, answer
         try:
@@ -219,7 +236,7 @@ async def _search(question: Question, lm: LM, samples: int, by: str | Scorer, te
         lm.note(answer.node, value=value)
         return value, answer
 
-    records = [_Record(path) for path in PATHS]
+    root, records = lm.begin(question), [_Record(path) for path in PATHS]
     for keep in (*KEPT, 1):
         runs = [record for record in records for _ in range(samples)]
         found = await each(lm, attempt, runs)
