@@ -17,7 +17,7 @@ from trivium.policies import policy
 from trivium.policies.folder import dtype_name
 from trivium.policies.local import LocalPolicy
 from trivium.policies.smollm2 import fetch
-from trivium.teach.settings import PRESETS
+from trivium.teach.settings import LEARN
 from trivium.types import Completion, Message, Problem, Request, Sampling
 
 SMALL = 20_000_000
@@ -110,7 +110,7 @@ def learner_of(student: LocalPolicy, lr: float) -> Learner:
     """A learner as `trivium learn` makes it, with the optimiser both sides share."""
     optimiser = Optimiser(lr=lr, beta2=BETA2, grad_clip=GRAD_CLIP)
     small = sum(p.numel() for p in student.model.parameters()) < SMALL
-    return Learner(student.model, optimiser, PRESETS["random" if small else "pretrained"]["micro_tokens"], TEMPERATURE)
+    return Learner(student.model, optimiser, LEARN["random" if small else "pretrained"]["micro_tokens"], TEMPERATURE)
 
 
 def sample_groups(student: LocalPolicy, problems: Sequence[Problem], plan: Lesson, seed: int) -> list[list[Completion]]:
