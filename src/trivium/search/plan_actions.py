@@ -72,9 +72,9 @@ async def plan_actions(
     such as `words` or `plan+program+check`, followed at temperature 0; or `choose`, and a planner (the policy, or the
     voice `planner`; greedy) names the actions, with `words` as default, and as way out where the chosen path brings no
     answer or does not fit into the context; or `search`, which is how the paper labels training questions: `samples`
-    runs of all twelve at temperature 0.8, as many more of the best 8 and of the best 3, ranked by the mean of the values
-    `by`, shorter paths first among equals.  by=oracle asks the verifier, as the paper does; at test time that is a
-    bound, and by=self or another value in [0, 1] a method.
+    runs of all twelve at temperature 0.8, as many more of the best 8 and of the best 3, ranked by the mean of the
+    values `by`, shorter paths first among equals.  by=oracle asks the verifier, as the paper does; at test time that is
+    a bound, and by=self or another value in [0, 1] a method.
 
     A program that fails is repaired once; its result is shown to the policy, which gives the final answer, and is
     itself the answer where that reply has none.  A check whose last line says incorrect, and a program that never
