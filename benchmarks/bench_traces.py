@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import pickle
 import random
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ PROBLEM = Problem(Question("q", (Message("user", "What is 1 + 1?"),), "number"),
 
 
 def rows(pairs: int = 5) -> list[dict[str, Any]]:
-    """The one row of this benchmark; seconds to write a trace and load it again."""
+    """Seconds to write a trace and load it again, against `LIMIT_S`."""
     trace = tree()
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = Path(folder, "trace.jsonl"), Path(folder, "trace.pickle")
@@ -38,7 +39,13 @@ def rows(pairs: int = 5) -> list[dict[str, Any]]:
             pairs,
         )
     name = f"trace of {NODES:,} nodes, write and load"
-    return [row(name, "pickle", "s", measured, better="lower", limit_s=LIMIT_S, **megabytes)]
+    pickled = statistics.median(theirs for _, theirs in measured)
+    return [
+        row(
+            name, "limit", "s", [(mine, LIMIT_S) for mine, _ in measured], better="lower", reach=1.0, **megabytes,
+            pickle_s=pickled, note=f"as lines of JSON; Python's pickle of the same trace takes {pickled:.2g} s",
+        )
+    ]  # fmt: skip
 
 
 def tree() -> Trace:
