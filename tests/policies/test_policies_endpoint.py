@@ -175,6 +175,14 @@ def test_missing_usage_is_bounded_from_above_with_a_warning(server: Server) -> N
     assert samples[0].usage.prompt_tokens >= len("What is 1 + 1?")
 
 
+def test_the_stop_string_that_ended_a_sample_stays_in_its_text_where_the_server_names_it(server: Server) -> None:
+    said = {"message": {"content": "1 + 1 = 2"}, "finish_reason": "stop"}
+    reasons = ({"stop_reason": "\n"}, {"stop_reason": None}, {"stop_reason": 151645}, {})
+    server.script = lambda body, i: (200, chat(body, choices=[{**said, **r} for r in reasons]), {})
+    samples = draw(server, Request(ASK.messages, Sampling(stop=("\n",)), n=4))
+    assert [s.text for s in samples] == ["1 + 1 = 2\n", "1 + 1 = 2", "1 + 1 = 2", "1 + 1 = 2"]
+
+
 def test_logprobs_are_discovered(server: Server) -> None:
     content = [{"token": "t", "logprob": -0.5}, {"token": "wo", "logprob": -1.5}]
     choice = {"message": {"content": "two"}, "finish_reason": "length", "logprobs": {"content": content}}

@@ -66,6 +66,18 @@ def test_steps_are_distinct_and_end_where_the_policy_ends() -> None:
     assert seen == {"a\n": False, "b": True, "c\n": False}
 
 
+def test_an_empty_line_is_no_step() -> None:
+    found: list[str] = []
+
+    async def look(question: Question, lm: LM) -> Answer:
+        found.extend(step.response for step in await Steps(lm, "\n", 1.0).next(lm.begin(question), 4))
+        return Answer(None, "")
+
+    trace = ask(look, ways({"": ["a\nx", "\nx", "b", " \nx"], "\n": ["\n", "c\nx"], "\n\n": ["d"]}))
+    assert found == ["a\n", "b", "\nc\n", "\n\nd"], "as many after it as there were empty lines"
+    assert trace.usage.calls == 3
+
+
 @given(st.lists(st.sampled_from(["a", " a", "b\n", "b", "c"]), max_size=8))
 def test_distinct_keeps_the_first_of_each_text(texts: list[str]) -> None:
     chains = [Chain(i, text, text, "stop", ()) for i, text in enumerate(texts)]

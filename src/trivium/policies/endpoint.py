@@ -223,7 +223,7 @@ class Endpoint:
 
     def _completions(self, request: Request, data: Any) -> list[Completion]:
         choices = sorted(data["choices"], key=lambda c: c.get("index") or 0)
-        texts = [c["message"].get("content") or "" for c in choices]
+        texts = [_text(c, request.sampling.stop) for c in choices]
         logprobs = [_logprobs(c) for c in choices]
         if any(texts):
             self._gives_logprobs = any(logprobs)
@@ -320,6 +320,15 @@ def _message(data: Any) -> str:
     while isinstance(data, dict):
         data = data.get("error") or data.get("message") or data.get("detail") or ""
     return str(data).strip()
+
+
+def _text(choice: Mapping[str, Any], stops: tuple[str, ...]) -> str:
+    """What was said, with the stop string that ended it, as every policy keeps it.
+
+    Servers leave it out.  vLLM says which it was; from a server that does not, no text ends with its stop string.
+    """
+    said, stop = choice["message"].get("content") or "", choice.get("stop_reason")
+    return said + stop if stop in stops else said
 
 
 def _logprobs(choice: Mapping[str, Any]) -> tuple[float, ...]:

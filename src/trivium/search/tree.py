@@ -40,14 +40,16 @@ class Steps:
     async def next(self, chain: Chain, n: int) -> list[Chain]:
         """Up to `n` next steps, those of equal text but for white space taken once; none where the response is full.
 
-        Over all its steps a response gets the `max_tokens` of the run, as a plain sample does.
+        Over all its steps a response gets the `max_tokens` of the run, as a plain sample does.  An empty line is no
+        step: what comes after it is.
         """
-        room = self._room(chain)
-        if room < 1:
-            return []
-        temperature = self.temperature
-        drawn = await self.lm.extend(chain, n=n, stop=self.delimiter, temperature=temperature, max_tokens=room)
-        return distinct(drawn)
+        steps: list[Chain] = []
+        while n and (room := self._room(chain)) > 0:
+            drawn = await self.lm.extend(chain, n=n, stop=self.delimiter, temperature=self.temperature, max_tokens=room)
+            empty = [step for step in drawn if not step.text.strip() and not self.ended(step)]
+            steps += [step for step in drawn if step not in empty]
+            chain, n = empty[0] if empty else chain, len(empty)
+        return distinct(steps)
 
     async def finish(self, chain: Chain, n: int = 1, temperature: float | None = None) -> list[Chain]:
         """`n` continuations to the end; the chain itself where the response is full."""
