@@ -3,8 +3,8 @@
 Only training problems are ever judged here: choosing what to learn from by the verifier is supervision, and on a
 held-out problem it would be cheating.
 
-A branch is read as the policy read it.  Ids are those that were sampled, never text encoded again: a step that a stop
-string ended keeps the ids of that string, which its text has lost.
+A branch is read as the policy read it.  Ids are those that were sampled, never text encoded again: a token
+may go on after the stop string that it ended a step with, where the text does not.
 """
 
 from __future__ import annotations
