@@ -82,7 +82,7 @@ class Improving(Training):
         s = self.settings
         stages: dict[str, Callable[[], None]] = {}
         if s.warmup_steps:
-            stages |= {"before": lambda: self._greedy("before", "Untrained"), "warmup": self._warm_up}
+            stages |= {"before": lambda: self._greedy("before", "Untrained", ("before", 0)), "warmup": self._warm_up}
         stages["start"] = self._begin
         for arm in ("search", "control") if s.control else ("search",):
             if arm == "control":
@@ -90,9 +90,7 @@ class Improving(Training):
             for r in range(1, s.rounds + 1):
                 stages[f"{arm}-{r}"] = functools.partial(self._sample, arm, r)
                 stages[f"{arm}-{r}-learn"] = functools.partial(self._learn, arm, r)
-                stages[f"{arm}-{r}-measure"] = functools.partial(
-                    self._both, f"{arm}-{r}", f"{LABELS[arm]}, round {r}".capitalize()
-                )
+                stages[f"{arm}-{r}-measure"] = functools.partial(self._both, arm, r)
             if arm == "search":
                 stages["save"] = self._save_model
         self._through(stages)
@@ -105,23 +103,26 @@ class Improving(Training):
 
     def _begin(self) -> None:
         """Measure where both arms start, and keep the weights for the second."""
-        self._both("start", "Start")
+        self._both("start", 0)
         if self.settings.control:
             with disk(self._start):
                 torch.save(self.learner.state(), self._start.with_suffix(".tmp"))
                 os.replace(self._start.with_suffix(".tmp"), self._start)
 
-    def _both(self, stage: str, label: str) -> None:
-        self._greedy(f"{stage}-greedy", f"{label}, greedy")
-        shown, n = self.settings.method, len(self.problems)
-        self._stage(f"{stage}-method", f"measuring on unseen problems, {shown}", n)
-        name = f"{label}, {shown.partition(':')[0]}"
-        found = self._measure(f"{stage}-method", shown, self.policy, self.budget, label=name)
+    def _both(self, arm: str, r: int) -> None:
+        """One greedy answer to every held-out problem, then the method under the budget."""
+        stage, label = (f"{arm}-{r}", f"{LABELS[arm]}, round {r}".capitalize()) if r else (arm, "Start")
+        self._greedy(f"{stage}-greedy", f"{label}, greedy", (f"{arm}-greedy", r))
+        spec, n = self.settings.method, len(self.problems)
+        self._stage(f"{stage}-method", f"measuring on unseen problems, {spec}", n)
+        name = f"{label}, {spec.partition(':')[0]}"
+        kept = (f"{arm}-method", r)
+        found = self._measure(f"{stage}-method", spec, self.policy, self.budget, label=name, kept=kept)
         self._record(f"{stage}-method", found, name)
 
-    def _greedy(self, stage: str, label: str) -> None:
+    def _greedy(self, stage: str, label: str, kept: tuple[str, int]) -> None:
         self._stage(stage, "measuring on unseen problems, one greedy answer each", len(self.problems))
-        self._record(stage, self._measure(stage, "greedy", self.policy, None, label=label), label)
+        self._record(stage, self._measure(stage, "greedy", self.policy, None, label=label, kept=kept), label)
 
     # rounds
 
@@ -153,13 +154,13 @@ class Improving(Training):
             "sampled_tokens": sum(t.usage.sampled_tokens for t in traces), "seconds": time.perf_counter() - began,
         }  # fmt: skip
         self.progress.sampled_tokens += self.progress.rounds[f"{arm}-{r}"]["sampled_tokens"]
-        self.run.traces(f"{arm}-{r}", r, traces, problems)
+        self.run.traces(arm, r, traces, problems)
 
     def _plain(
         self, problems: Sequence[Problem], r: int, seed: int, sampling: Sampling, listen: Callable[[Trace], None]
     ) -> tuple[list[Problem], list[Trace]]:
         """For each problem, plain samples in the tokens that the search of this round spent on it."""
-        spent = {t.question_id: t.usage.sampled_tokens for _, t in self._traces("search", r)}
+        spent = {t.question_id: t.usage.sampled_tokens for t in self._traces("search", r)}
         given = [(p, Budget(sampled_tokens=n)) for p in problems if (n := spent[p.question.id])]
         plain = method(f"vote:n=none,temperature={self.settings.temperature}")
 
@@ -212,7 +213,7 @@ class Improving(Training):
         """The round's judged trees and what is learnt from them, which is written to the run's folder."""
         by_id = {problem.question.id: problem for problem in self._round(r)}
         traces = self._traces(arm, r)
-        trees = grow(self.judge, self.policy, [by_id[t.question_id] for _, t in traces], [t for _, t in traces])
+        trees = grow(self.judge, self.policy, [by_id[t.question_id] for t in traces], traces)
         examples: list[Example] = self.data(trees, self.settings.seed + r)
         folder = self.run.path / "data"
         with disk(folder):
@@ -256,8 +257,9 @@ class Improving(Training):
         prompts = int(self.settings.prompts or 1)
         return self.pool.take(self.progress.drawn + (r - 1) * prompts, prompts)
 
-    def _traces(self, arm: str, r: int) -> list[tuple[dict[str, Any], Trace]]:
-        return list(load_traces(self.run.path / f"traces-{arm}-{r}.jsonl"))
+    def _traces(self, arm: str, r: int) -> list[Trace]:
+        """The traces of a round, as they were written."""
+        return [trace for row, trace in load_traces(self.run.path / f"traces-{arm}.jsonl") if row["step"] == r]
 
     @property
     def _start(self) -> Path:

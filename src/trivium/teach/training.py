@@ -167,9 +167,20 @@ class Training(ABC):
     # measuring and telling
 
     def _measure(
-        self, stage: str, name: str, policy: LocalPolicy, budget: Budget | None, split: Split = "test", label: str = ""
+        self,
+        stage: str,
+        name: str,
+        policy: LocalPolicy,
+        budget: Budget | None,
+        split: Split = "test",
+        *,
+        label: str = "",
+        kept: tuple[str, int] | None = None,
     ) -> Evaluation:
-        """Run a method over the held-out problems, telling how far it is."""
+        """Run a method over the held-out problems, telling how far it is.
+
+        `kept` is the stage and step that the traces are kept under, if not these.
+        """
         began, last, done, right, n = time.perf_counter(), 0.0, 0, 0, len(self.problems)
 
         def listen(trace: Trace) -> None:
@@ -190,7 +201,7 @@ class Training(ABC):
         self.progress.evaluation_seconds = time.perf_counter() - began
         self.progress.evaluation_tokens += found.usage.sampled_tokens
         problems = self.problems if split == "test" else self.task.problems(split, n, self._common.seed)
-        self.run.traces(stage, self.progress.step, found.traces, problems)
+        self.run.traces(*(kept or (stage, self.progress.step)), found.traces, problems)
         return found
 
     def _record(self, stage: str, found: Evaluation, label: str = "") -> None:
