@@ -23,6 +23,7 @@ BENCHMARKS = {
     "ceilings": "bench_ceilings",
     "tiny-steps": "bench_tiny_steps",
     "group-sampling": "bench_group_sampling",
+    "tree-reuse": "bench_tree_reuse",
     "grpo-step": "bench_grpo_step",
 }
 """In order of length: what is quick is on disk first."""

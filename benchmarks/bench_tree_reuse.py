@@ -1,0 +1,66 @@
+"""Tree search that computes every shared beginning once, against the same search computing it again each time.
+
+Both sides are the same MCTS with the same seeds in the same process; the rival's engine may store no keys and values.
+Besides the ratio the row says how many prompt tokens were computed for each distinct token of the trees: 1 or less
+means that nothing was read twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from benchmarks.ours import local
+from benchmarks.pairing import Row, alternate, row
+from benchmarks.worker import Facts, Turns, Worker, cores
+from trivium.search import method
+from trivium.search.driver import run
+from trivium.tasks import task
+from trivium.types import Sampling
+
+TASK, METHOD, PROBLEMS, MAX_TOKENS = "sums:terms=7", "mcts:n=16,depth=6,branch=3", 16, 96
+PREFIX_BYTES = 1 << 28
+
+
+def rows(pairs: int = 5) -> list[Row]:
+    """SmolLM2-135M, problems per minute."""
+    with Worker("bench_tree_reuse:search", spec="smollm2") as worker:
+        worker.turn(bytes=PREFIX_BYTES, problems=2)
+        taken = alternate(
+            lambda: worker.turn(bytes=PREFIX_BYTES, problems=PROBLEMS),
+            lambda: worker.turn(bytes=0, problems=PROBLEMS),
+            pairs,
+        )
+    ours, theirs = taken[-1]
+    return [
+        row(
+            f"{METHOD} on {TASK}, SmolLM2-135M, {PROBLEMS} problems", "the same search without reuse", "problems/min",
+            [(a["rate"], b["rate"]) for a, b in taken], better="higher", reach=3.0, threads=cores(),
+            turns=[{"ours": a, "theirs": b} for a, b in taken],
+            note=f"prompt tokens computed for each distinct token of the trees: {ours['computed']:.2f} with reuse,"
+            f" {theirs['computed']:.2f} without",
+        )
+    ]  # fmt: skip
+
+
+def search(turns: Turns, *, spec: str) -> None:
+    """Trees for some problems; a command gives the bytes that may hold their beginnings."""
+    student, mcts, dealt = local(spec), method(METHOD), task(TASK)
+
+    def step(number: int, command: Facts) -> Facts:
+        engine = student.engine
+        engine.release()
+        engine.prefixes.limit = command["bytes"]
+        before = engine.counters.prefilled
+        asked = dealt.problems("test", command["problems"])
+        began = time.perf_counter()
+        traces = asyncio.run(run(mcts, asked, student, sampling=Sampling(max_tokens=MAX_TOKENS)))
+        seconds = time.perf_counter() - began
+        distinct = sum(len(node.segment.ids) for trace in traces for node in trace.nodes)
+        return {
+            "rate": 60 * len(asked) / seconds, "seconds": seconds, "distinct_tokens": distinct,
+            "computed": (engine.counters.prefilled - before) / distinct,
+            "sampled": sum(t.usage.sampled_tokens for t in traces), "errors": sum(bool(t.error) for t in traces),
+        }  # fmt: skip
+
+    turns.each(step)
