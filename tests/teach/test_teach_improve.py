@@ -15,6 +15,7 @@ from trivium.cli.improve import _print_result
 from trivium.cli.main import main
 from trivium.errors import RunError, UnknownName, UserError
 from trivium.policies.tiny import byte_tokenizer
+from trivium.report import judge
 from trivium.store import Run, load_traces
 from trivium.tasks import task as make_task
 from trivium.teach import ImproveSettings
@@ -140,6 +141,20 @@ def test_preferences_are_learnt_with_the_rounds_start_as_reference(tmp_path, dat
     assert labels.exists() == data.startswith("process")
     if labels.exists():
         assert all(0 <= label["value"] <= 1 and label["count"] >= 1 for label in lines(labels))
+
+
+def test_the_control_of_steps_by_value_goes_by_outcome(tmp_path):
+    changes = {"method": "mcts:n=none,branch=2,depth=2", "budget": "sampled_tokens=120", "data": "process:by=value"}
+    run, result = start(tmp_path, rounds=1, **changes)
+    search, control = result["rounds"]
+    assert search["examples"] > 0
+    assert control["examples"] > 0
+    assert result["chosen_by"] == "search"
+    assert {label["value"] for label in lines(run.path / "data" / "control-1-labels.jsonl")} >= {0.0, 1.0}
+    said = " ".join(judge(result).sentences)
+    assert "mcts's own values chose the steps" in said
+    row = {"arm": "control", "examples": 0}
+    assert "stayed where it began" in " ".join(judge({**result, "rounds": [search, {**control, **row}]}).sentences)
 
 
 class Cut(BaseException):

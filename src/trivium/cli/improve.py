@@ -49,7 +49,8 @@ def _print_result(result: Mapping[str, Any]) -> None:
     from trivium.report.rounds import table_rows
 
     finding = judge(result)
-    print(f"\n{finding.headline}")
+    print()
+    print_paragraph(finding.headline)
     for sentence in finding.sentences:
         print_paragraph(sentence, indent=2)
     print(f"\n{'':<20}{'greedy, 95%':<22}{'the method, 95%':<22}{'tokens':>7}{'right':>7}")

@@ -73,10 +73,19 @@ def _judge_rounds(result: Mapping[str, Any]) -> Finding:
             f" the same questions: {points(against['greedy'])} for greedy answers, {points(against['method'])} for"
             f" {name}."
         )
-    sentences.append(
-        f"The task's verifier chose what to learn from, on training problems only: {result['verified_responses']:,}"
-        f" responses judged{_failed(result)}."
-    )
+        if not any(row["examples"] for row in result["rounds"] if row["arm"] == "control"):
+            sentences.append("The plain samples gave nothing to learn from, so that arm stayed where it began.")
+    if result["chosen_by"] == "search":
+        sentences.append(
+            f"{name}'s own values chose the steps to learn from; without search, and for the shares of right responses,"
+            f" the task's verifier judged {result['verified_responses']:,} responses to training problems"
+            f"{_failed(result)}."
+        )
+    else:
+        sentences.append(
+            f"The task's verifier chose what to learn from, on training problems only: {result['verified_responses']:,}"
+            f" responses judged{_failed(result)}."
+        )
     return Finding(tone, headline, tuple(sentences))
 
 

@@ -5,9 +5,11 @@ and measures on held-out problems: one greedy answer, and the method under the s
 same weights and goes through the same rounds with the same learner on the same questions, but its examples come from
 plain samples, each question getting as many sampled tokens as the search spent on it.
 
-Which responses are right is asked of the task's verifier on training problems alone, in both arms.  Expert iteration:
-Anthony et al. 2017, arXiv:1705.08439; with rejection sampling, Zelikman et al. 2022 (STaR), arXiv:2203.14465.  Departs
-from STaR in that every round goes on from the weights of the round before.
+Which responses are right is asked of the task's verifier on training problems alone, in both arms.  Where steps are
+preferred by what the search itself wrote (`process:by=value`), the control, which has no such values, goes by outcome.
+
+Expert iteration: Anthony et al. 2017, arXiv:1705.08439; with rejection sampling, Zelikman et al. 2022 (STaR),
+arXiv:2203.14465.  Departs from STaR in that every round goes on from the weights of the round before.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -214,13 +216,16 @@ class Improving(Training):
         by_id = {problem.question.id: problem for problem in self._round(r)}
         traces = self._traces(arm, r)
         trees = grow(self.judge, self.policy, [by_id[t.question_id] for t in traces], traces)
-        examples: list[Example] = self.data(trees, self.settings.seed + r)
+        data = self.data
+        if arm == "control" and isinstance(data, Process):
+            data = replace(data, by="outcome")  # plain samples have no values of a search
+        examples: list[Example] = data(trees, self.settings.seed + r)
         folder = self.run.path / "data"
         with disk(folder):
             folder.mkdir(exist_ok=True)
             (folder / f"{arm}-{r}.jsonl").write_bytes(b"".join(json_line(asdict(example)) for example in examples))
-            if isinstance(self.data, Process):
-                made = labels(trees, self.data.by)
+            if isinstance(data, Process):
+                made = labels(trees, data.by)
                 (folder / f"{arm}-{r}-labels.jsonl").write_bytes(b"".join(json_line(asdict(label)) for label in made))
         return trees, examples
 
@@ -295,7 +300,9 @@ class Improving(Training):
             "gain": gaps("search" + last, "start"),
             "versus_control": gaps("search" + last, "control" + last) if s.control else None,
             "sampled_tokens": p.sampled_tokens, "trained_tokens": p.trained_tokens, "warmup_tokens": p.warmup_tokens,
-            "evaluation_tokens": p.evaluation_tokens, "verified_responses": p.samples,
+            "evaluation_tokens": p.evaluation_tokens,
+            "chosen_by": "search" if isinstance(self.data, Process) and self.data.by != "outcome" else "verifier",
+            "verified_responses": p.samples,
             "verifier_error_rate": p.verifier_errors / p.samples if p.samples else 0.0, "dtype": p.dtype,
             "minutes": round(p.seconds / 60, 2), "model": str(model), "report": str(folder / "report.html"),
             "next": [

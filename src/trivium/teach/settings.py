@@ -146,7 +146,7 @@ class ImproveSettings(RunSettings):
     )
     data: str = _option("reject", "What to learn from: reject, pairs or process; see: trivium show reject.")
     objective: str | None = _option(None, "How to learn.  [default: sft, dpo or step-dpo, as suits the data]")
-    lr: float | None = _preset("lr", "Learning rate.", IMPROVE)
+    lr: float | None = _preset("lr", "Learning rate; by default a tenth of it for pairs and process.", IMPROVE)
     epochs: int = _option(2, "Times a round's examples are gone through.")
     steps: int = _option(0, "Optimiser steps a round, for both arms; 0: as many as --epochs take.")
     batch: int | None = _preset("batch", "Examples an optimiser step.", IMPROVE)
@@ -154,6 +154,13 @@ class ImproveSettings(RunSettings):
     control: bool = _option(
         True, "Repeat all rounds with plain samples in place of the search: the same questions, the same tokens."
     )
+
+    def __post_init__(self) -> None:
+        gentle = self.lr is None and parse_spec(self.data)[0] != "reject"
+        super().__post_init__()
+        if gentle:
+            # Preferences push apart for as long as they are shown: papers take a tenth of the rate of SFT, or less.
+            object.__setattr__(self, "lr", 0.1 * float(self.lr or 0))
 
 
 _LEAST: dict[str, float] = {
