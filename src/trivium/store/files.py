@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from trivium.errors import RunError
 
 
@@ -31,14 +33,10 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 def json_line(row: Mapping[str, Any]) -> bytes:
     """One JSON object and its newline; NaN and infinity, which JSON has not, become null, and lone surrogates `?`."""
     try:
-        text = _compact(row)
-    except (ValueError, TypeError):  # something in it that JSON has not: rare, and looking first takes far longer
-        text = _compact(finite(row))
-    return (text + "\n").encode(errors="replace")
-
-
-def _compact(row: Any) -> str:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # something in it that JSON or 64 bits have not: rare, and looking first takes far longer
+        text = json.dumps(finite(row), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return (text + "\n").encode(errors="replace")
 
 
 @contextmanager
@@ -71,7 +69,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     with open(path, "rb") as file:
         for line in file:
             if line.endswith(b"\n"):
-                yield json.loads(line)
+                yield orjson.loads(line)
 
 
 def sync_tree(folder: Path) -> None:

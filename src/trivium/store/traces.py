@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from trivium.errors import DataError, UserError
 from trivium.store.files import read_lines, uncollected
@@ -109,7 +110,7 @@ def _parquet(path: Path) -> Iterator[dict[str, Any]]:
         while rows := found.fetchmany(256):
             for row in rows:
                 columns = dict(zip(names, row, strict=True))
-                yield columns | {"trace": json.loads(columns["trace"])}
+                yield columns | {"trace": orjson.loads(columns["trace"])}
 
 
 # The types of `trace_line`, so that neither queries nor Parquet files depend on what a sampler of rows would guess.
