@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import collections.abc
 import inspect
 import math
+import types
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,9 @@ from trivium.cli.names import find
 from trivium.cli.output import print_columns, print_json, print_paragraph, printable, settings_text
 from trivium.cli.runs import find_run
 from trivium.errors import UserError
+from trivium.search.lm import LM
 from trivium.store import Run, query
+from trivium.types import Question
 
 
 def command(
@@ -43,7 +48,13 @@ def command(
     if as_json:
         print_json(about)
         return
-    print(f"{short}: {known.kind}\n\n{about['description']}")
+    print(f"{short}: {known.kind}")
+    for paragraph in about["description"].split("\n\n"):
+        print()
+        if "\n " in paragraph:  # a list or a formula, set by hand
+            print(paragraph)
+        else:
+            print_paragraph(paragraph)
     if about["options"]:
         print(f"\nOptions ({short}:option=value,...)")
         print_columns([(o["name"], f"{o['type']}{_default(o)}") for o in about["options"]], indent=2)
@@ -77,15 +88,16 @@ def _show_run(run: Run, as_json: bool) -> None:
 
 def _options(factory: Any) -> list[dict[str, Any]]:
     described = []
+    hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
     for name, parameter in inspect.signature(factory).parameters.items():
-        if name.startswith("_"):
+        # A method's question and `LM` come from the driver.
+        if name.startswith("_") or hints.get(name) in (Question, LM):
             continue
-        kind = parameter.annotation
         default = parameter.default
         described.append(
             {
                 "name": name,
-                "type": kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind)),
+                "type": _type_text(hints.get(name, str)),
                 "required": default is parameter.empty,
                 "default": None if default is parameter.empty else default,
             }
@@ -93,8 +105,22 @@ def _options(factory: Any) -> list[dict[str, Any]]:
     return described
 
 
+def _type_text(hint: Any) -> str:
+    """A type as one would write it on the command line: `int`, `uct | puct`, `str | None`."""
+    if typing.get_origin(hint) is typing.Literal:
+        return " | ".join(map(str, typing.get_args(hint)))
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        # Functions cannot be typed into a command line, so nobody looks for them here.
+        parts = [arg for arg in typing.get_args(hint) if typing.get_origin(arg) is not collections.abc.Callable]
+        return " | ".join(_type_text(arg) for arg in parts if not getattr(arg, "_is_protocol", False))
+    return "None" if hint is type(None) else getattr(hint, "__name__", str(hint))
+
+
 def _default(option: dict[str, Any]) -> str:
-    return ", required" if option["required"] else f", default {option['default']}"
+    if option["required"]:
+        return ", required"
+    default = option["default"]
+    return f", default {repr(default)[1:-1] if isinstance(default, str) else default}"
 
 
 def _example(build: Any, spec: str) -> dict[str, str] | None:
