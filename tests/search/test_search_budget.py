@@ -272,5 +272,16 @@ def test_left_is_infinite_without_a_budget_and_an_open_vote_is_refused() -> None
         return Answer(str(lm.left["sampled_tokens"] == math.inf), "")
 
     assert attempt(look, "scripted", None).answer == "True"
-    with pytest.raises(UserError, match="budget of sampled_tokens"):
+    with pytest.raises(UserError, match="give one of sampled_tokens or seconds"):
         attempt("vote:n=none", "scripted", None)
+
+
+@pytest.mark.parametrize(
+    "spec", ["vote:n=none", "best-of-n:n=none", "vote:n=none,of=greedy", "adaptive-vote:n=none,threshold=1.0"]
+)
+def test_where_only_the_time_is_limited_samples_are_drawn_until_it_is_over(spec: str) -> None:
+    began = time.perf_counter()
+    trace = attempt(spec, "scripted:sums,p=0.6,delay=0.02", Budget(seconds=0.4))
+    assert trace.answer is not None
+    assert len(trace.nodes) > 8
+    assert time.perf_counter() - began < 5

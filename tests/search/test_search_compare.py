@@ -33,7 +33,7 @@ def test_baselines_are_always_there_and_draw_until_the_allowance_is_spent() -> N
         "greedy": "greedy", "vote": "vote:n=none", "best-of-n": "best-of-n:n=none", "vote:n=8": "vote:n=8",
         "vote:temperature=0.3": "vote:n=none,temperature=0.3",
     }  # fmt: skip
-    assert {entry.spec for entry in contenders([], "seconds")} == {"greedy", "vote", "best-of-n"}
+    assert {entry.spec for entry in contenders([])} == {"greedy", "vote:n=none", "best-of-n:n=none"}
     with pytest.raises(UnknownName, match="Did you mean vote"):
         contenders(["voet"])
 

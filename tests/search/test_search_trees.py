@@ -264,7 +264,7 @@ def test_without_rollouts_the_most_visited_beginning_is_finished_greedily() -> N
 
 
 def test_simulations_without_a_number_end_with_the_budget_or_when_the_search_has_settled() -> None:
-    with pytest.raises(UserError, match="give a budget"):
+    with pytest.raises(UserError, match="give one of sampled_tokens or seconds"):
         ask("mcts:n=none", ways(FORK))
     settled = ask("mcts:n=none,branch=3", ways(FORK), Budget(sampled_tokens=100_000))
     assert settled.answer is not None

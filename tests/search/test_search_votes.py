@@ -127,8 +127,8 @@ def test_bad_options() -> None:
         ("weighted-vote:softmax=0", "softmax=0"),
         ("adaptive-vote:threshold=0.3", "threshold=0.3"),
         ("adaptive-vote:wave=0", "waves of 0"),
-        ("adaptive-vote:n=none", "budget of sampled_tokens"),
-        ("vote:n=none,of=greedy", "budget of sampled_tokens"),
+        ("adaptive-vote:n=none", "give one of sampled_tokens or seconds"),
+        ("vote:n=none,of=greedy", "give one of sampled_tokens or seconds"),
         ("vote:n=0,of=greedy", "n=0 runs"),
         ("best-of-n:over=min-step", "by=self"),
     ):

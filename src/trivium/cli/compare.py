@@ -13,8 +13,8 @@ from typing import Any
 
 import typer
 
+from trivium.cli.names import named_voices
 from trivium.cli.output import Progress, print_columns, print_json, print_paragraph, printable
-from trivium.cli.solve import _voices
 from trivium.errors import UnknownName, UserError
 from trivium.types import SPLITS, Sampling
 
@@ -59,8 +59,8 @@ def command(
 
     if unit not in UNITS:
         raise UnknownName("unit", unit, UNITS)
-    entries = contenders(_split_specs(methods), unit)
-    voices = {name: policies.policy(spec) for name, spec in _voices(voice)}
+    entries = contenders(_split_specs(methods))
+    voices = {name: policies.policy(spec) for name, spec in named_voices(voice)}
     folder, trained = _trained(policy)
     training = _training(amortise, training_tokens, trained)
     dealt, made, limits = tasks.task(task), policies.policy(folder), _budgets(budget, unit)

@@ -91,3 +91,14 @@ def _definitions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFuncti
 
 def _first_line(docstring: str | None) -> str:
     return (docstring or "").strip().partition("\n")[0]
+
+
+def named_voices(given: list[str]) -> list[tuple[str, str]]:
+    """`judge=smollm2` as a name and the spec of a policy."""
+    pairs = [(name, spec) for name, _, spec in (text.partition("=") for text in given)]
+    for text, (name, spec) in zip(given, pairs, strict=True):
+        if not name or not spec:
+            raise UserError(f"--voice {text}: expected NAME=POLICY, such as judge=smollm2")
+        if sum(name == other for other, _ in pairs) > 1:
+            raise UserError(f"--voice {name} is given twice; give each voice a name of its own")
+    return pairs

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import typer
 
+from trivium.cli.names import named_voices
 from trivium.cli.output import Progress, print_columns, print_json
-from trivium.errors import UnknownName, UserError
+from trivium.errors import UnknownName
 from trivium.types import SPLITS, Problem, Sampling, Trace
 
 
@@ -39,7 +40,7 @@ def command(
 
     allowance = None if budget is None else parse_budget(budget)
     made, dealt, run = policies.policy(policy), tasks.task(task), search.method(method)
-    voices = {name: policies.policy(spec) for name, spec in _voices(voice)}
+    voices = {name: policies.policy(spec) for name, spec in named_voices(voice)}
     progress, done = Progress(f"solving {dealt.name}"), 0
 
     def listen(trace: Trace) -> None:
@@ -94,17 +95,6 @@ def command(
             {trace.error or (trace.verdict.detail if trace.verdict else "") for trace in found.traces} - {""}
         )
         print(f"an error: {reasons[0] if reasons else 'no detail'}")
-
-
-def _voices(given: list[str]) -> list[tuple[str, str]]:
-    """`judge=smollm2` as a name and the spec of a policy."""
-    pairs = [(name, spec) for name, _, spec in (text.partition("=") for text in given)]
-    for text, (name, spec) in zip(given, pairs, strict=True):
-        if not name or not spec:
-            raise UserError(f"--voice {text}: expected NAME=POLICY, such as judge=smollm2")
-        if sum(name == other for other, _ in pairs) > 1:
-            raise UserError(f"--voice {name} is given twice; give each voice a name of its own")
-    return pairs
 
 
 def _saver(path: Path | None, problems: list[Problem], stack: ExitStack) -> Callable[[Trace], None]:

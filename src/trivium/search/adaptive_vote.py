@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from trivium.errors import BudgetExhausted, UserError
-from trivium.search.ballots import Ballot, cast, need_limit, tokens_left, voting
+from trivium.search.ballots import Ballot, allowance_left, cast, need_limit, voting
 from trivium.search.driver import Method
 from trivium.search.lm import LM
 from trivium.search.vote import elect
@@ -42,8 +42,8 @@ async def adaptive_vote(
         need_limit(lm)
     ballots: list[Ballot] = []
     left, rest = math.inf, math.inf if n is None else n
-    while rest > 0 and not (n is None and tokens_left(lm) == left):
-        left, size = tokens_left(lm), int(min(wave, rest))
+    while rest > 0 and not (n is None and allowance_left(lm) == left):
+        left, size = allowance_left(lm), int(min(wave, rest))
         try:
             drawn = await cast(question, lm, n=size, temperature=temperature, of=of)
         except BudgetExhausted:

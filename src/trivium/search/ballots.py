@@ -37,7 +37,7 @@ async def cast(
     Each is a chain of thought at `temperature`, or with `of` a run of that method, which has its own options.  Runs go
     on all at once; but where tokens are limited one after the other, so that those begun are finished and the order in
     which replies arrive decides nothing.  Raises BudgetExhausted when there is no ballot at all, UserError for n=None
-    without a limit on tokens.
+    without a limit on tokens or seconds.
     """
     if of is None:
         chains = await lm.sample(question, n=n, temperature=temperature)
@@ -56,14 +56,14 @@ async def cast(
                 return None
             node, text = answer.node, answer.response
             source = text if node is None else Chain(node, text, text, "stop", ())
-            return Ballot(answer, source, tokens_left(lm) <= 0)
+            return Ballot(answer, source, allowance_left(lm) <= 0)
 
     if n is not None:
         found = await lm.map(run, range(n))
     else:
         found, left = [], math.inf
-        while tokens_left(lm) < left:
-            left = tokens_left(lm)
+        while allowance_left(lm) < left:
+            left = allowance_left(lm)
             found += await lm.map(run, range(1))
     ballots = [ballot for ballot in found if ballot is not None]
     if not ballots:
@@ -82,7 +82,14 @@ def tokens_left(lm: LM) -> float:
     return min(lm.left[unit] for unit in TOKENS)
 
 
+def allowance_left(lm: LM) -> float:
+    """What remains of the unit of the budget that will be spent first, as far as one can tell; `inf` without a limit on
+    tokens or seconds.
+    """
+    return min(tokens_left(lm), lm.left["seconds"])
+
+
 def need_limit(lm: LM) -> None:
     """Raise UserError where drawing until the budget is spent would never end."""
-    if tokens_left(lm) == math.inf:
-        raise UserError("n=none goes on until the tokens are spent; give a budget of sampled_tokens, or a number")
+    if allowance_left(lm) == math.inf:
+        raise UserError("n=none goes on until the budget is spent; give one of sampled_tokens or seconds, or a number")

@@ -100,16 +100,15 @@ Listen = Callable[[str, int, int], None]
 """Told what is being attempted, and how many attempts are done of how many."""
 
 
-def contenders(specs: Sequence[str], unit: Unit = "sampled_tokens") -> list[Contender]:
+def contenders(specs: Sequence[str]) -> list[Contender]:
     """The baselines and the methods asked for, each once.
 
-    A method whose `n` may be `none`, and that is given no `n`, draws until the tokens are spent; where seconds are the
-    limit it draws its usual n, as nobody knows how many will fit.  Raises UserError.
+    A method whose `n` may be `none`, and that is given no `n`, draws until the budget is spent.  Raises UserError.
     """
     found: dict[str, Contender] = {}
     for given in (*BASELINES, *specs):
         name, args, options = parse_spec(given)
-        if unit != "seconds" and not args and "n" not in options and _may_draw_until_spent(name):
+        if not args and "n" not in options and _may_draw_until_spent(name):
             options = {"n": "none", **options}
         spec = format_spec(name, options) if not args else given.strip()
         found.setdefault(spec, Contender(given.strip(), spec, method(spec)))
@@ -168,10 +167,12 @@ def sure_samples(trace: Trace, setup: Setup, amount: float, spec: str) -> tuple[
     Empty for a trace that is no flat set of samples, and where seconds are the limit.
     """
     leaves = [node for node in trace.nodes if node.parent == 0]
-    if trace.error or setup.unit == "seconds" or len(leaves) != len(trace.nodes) - 1:
+    options = parse_spec(spec)[2]
+    # Runs of an inner method are not samples of the policy, even where their traces look alike.
+    if trace.error or setup.unit == "seconds" or len(leaves) != len(trace.nodes) - 1 or "of" in options:
         return ()
     prompt = len(trace.nodes[0].segment.ids) if setup.unit == "total_tokens" else 0
-    asked = parse_spec(spec)[2].get("n", "none")
+    asked = options.get("n", "none")
     fits = int((amount - prompt) // setup.sampling.max_tokens)
     sure = min(fits, MOST_SAMPLES, math.inf if asked == "none" else int(asked))
     return tuple(node.segment.text for node in leaves[: int(sure)]) if len(leaves) >= sure >= 1 else ()

@@ -36,6 +36,8 @@ from trivium.verify.parse import parse_answer
 
 A = TypeVar("A")
 B = TypeVar("B")
+WAVE = 8
+"""Samples drawn at a time until the time is up: few enough that the wave which is lost then is small."""
 Scorer = Callable[[Question, str], float | Awaitable[float]]
 """A judgement of a response that needs no reference: higher is better."""
 _NAME_ERROR: Any = object()
@@ -103,7 +105,8 @@ class LM:
     def sample(
         self, source: Question | Chain, *, n: int | None = 1, **changes: Any
     ) -> Coroutine[Any, Any, list[Chain]]:
-        """Draw `n` continuations of a question, or of a chain; `n=None` draws until the budget is spent.
+        """Draw `n` continuations of a question, or of a chain; `n=None` draws until the budget is spent: all that the
+        tokens allow at once, or `WAVE` at a time where only the time is limited.
 
         `changes` are fields of `Sampling` that differ from the run's, such as `temperature=0`.  Where the budget does
         not allow all, fewer or shorter ones come back (a chain cut short has finish `budget`).  Raises BudgetExhausted
@@ -111,9 +114,9 @@ class LM:
         """
         if n is not None and n < 1:
             raise UserError(f"n={n} samples were asked for; expected 1 or more")
-        if n is None and not self._meter.limits_tokens:
+        if n is None and not self._meter.limits_tokens and self._meter.seconds_left is None:
             raise UserError(
-                "n=none draws samples until the tokens are spent; give a budget of sampled_tokens, or a number"
+                "n=none draws samples until the budget is spent; give one of sampled_tokens or seconds, or a number"
             )
         # The place of the call is fixed here, when it is written, and not when it is awaited.
         return self._draw(
@@ -343,7 +346,8 @@ class LM:
         chains: list[Chain] = []
         wave = 0
         while n is None or len(chains) < n:
-            grant = await self._meter.reserve(prompt, None if n is None else n - len(chains), sampling.max_tokens)
+            asked = n - len(chains) if n is not None else None if self._meter.limits_tokens else WAVE
+            grant = await self._meter.reserve(prompt, asked, sampling.max_tokens)
             if grant is None:
                 break
             clipped = grant.max_tokens < sampling.max_tokens

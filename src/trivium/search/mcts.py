@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Literal
 
 from trivium.errors import BudgetExhausted, UserError
+from trivium.search.ballots import need_limit
 from trivium.search.lm import LM, Scorer
-from trivium.search.tree import LIMITED, Ends, Rule, Steps, Tree, TreeNode, check_counts, distinct, each, likelihood
+from trivium.search.tree import Ends, Rule, Steps, Tree, TreeNode, check_counts, distinct, each, likelihood
 from trivium.types import Answer, Question
 
 Final = Literal["vote", "visits", "value"]
@@ -71,11 +71,10 @@ async def simulate(
     """
     if n is not None and n < 1:
         raise UserError(f"n={n} simulations; expected 1 or more, or none for as many as the budget allows")
-    if n is None and all(math.isinf(left) for left in _left(steps.lm)):
-        raise UserError("n=none simulates until the budget is spent; give a budget of sampled_tokens, or a number")
+    if n is None:
+        need_limit(steps.lm)
     simulated = idle = 0
     while idle < IDLE if n is None else simulated < n:
-        before = _left(steps.lm) if n is None else ()
         path = tree.descend(select, exploration)
         leaf = path[-1]
         if not leaf.ended and (leaf.visits or leaf is tree.root):
@@ -85,9 +84,9 @@ async def simulate(
                 path.append(leaf)
             else:
                 leaf.ended = True  # the response is full
+        idle = idle + 1 if leaf.ended and leaf.visits else 0
         tree.backup(path, await evaluate(leaf))
         simulated += 1
-        idle = idle + 1 if n is None and before == _left(steps.lm) else 0
 
 
 def evaluator(question: Question, steps: Steps, ends: Ends, by: str | Scorer, rollouts: int) -> Evaluate:
@@ -138,8 +137,3 @@ async def _expand(node: TreeNode, steps: Steps, branch: int, depth: int) -> list
         for kid in distinct(kids)
         if kid.node != node.tip.node
     ]
-
-
-def _left(lm: LM) -> tuple[float, ...]:
-    left = lm.left
-    return tuple(left[unit] for unit in LIMITED)
