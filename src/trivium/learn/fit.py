@@ -280,6 +280,8 @@ class Learner:
         """While this lasts, gradients of the computing type go to the float32 masters as they come."""
         with ExitStack() as stack:
             for master, p in zip(self.masters, self._params, strict=True) if self.mixed else ():
+                if master.grad is None:  # made here, and not among activations, which would leave holes behind
+                    master.grad = torch.zeros_like(master)
                 hook = p.register_post_accumulate_grad_hook(functools.partial(_collect, master))  # type: ignore[no-untyped-call]
                 stack.callback(hook.remove)
             yield
@@ -345,11 +347,9 @@ def _collect(master: Tensor, p: Tensor) -> None:
     As soon as it is complete, so that only one exists at a time; and in slices that stay in the processor's cache,
     since adding two types makes a copy of one of them.
     """
-    grad = cast(Tensor, p.grad)
-    if master.grad is None:
-        master.grad = torch.zeros_like(master)
-    for total, part in zip(torch.split(master.grad.view(-1), SLICE), torch.split(grad.view(-1), SLICE), strict=True):
-        total.add_(part)
+    total, grad = cast(Tensor, master.grad), cast(Tensor, p.grad)
+    for sums, part in zip(torch.split(total.view(-1), SLICE), torch.split(grad.view(-1), SLICE), strict=True):
+        sums.add_(part)
     p.grad = None
 
 
