@@ -372,6 +372,15 @@ def test_values_by_the_oracle_by_a_function_and_by_its_address() -> None:
     assert trace.usage.oracle_calls == 2
 
 
+def test_arithmetic_is_the_share_of_true_equations_and_neither_asks_nor_costs() -> None:
+    async def judge(question: Question, lm: LM) -> list[float]:
+        return await lm.values(["41+52=93\nso 93", "41+52=93\n93-1=91", "4+5=8", "93"], "arithmetic")
+
+    trace = attempt(told(judge), task=Still())
+    assert trace.answer == "[1.0, 0.5, 0.0, 0.5]"
+    assert (trace.usage.oracle_calls, trace.usage.calls, trace.usage.sampled_tokens) == (0, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("by", "message"),
     [

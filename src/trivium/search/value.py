@@ -18,6 +18,7 @@ from trivium.errors import UnknownName, Unsupported, UserError
 from trivium.registry import Registry, check_options, parse_spec
 from trivium.search.lm import LM, Chain, Scorer, turn
 from trivium.types import Message, Question, Segment
+from trivium.verify.expression import equations
 
 Judgement = Callable[[Question, LM, Chain | str], Awaitable[float]]
 
@@ -28,6 +29,7 @@ VALUES: Registry[Any] = Registry(
         "self": "trivium.search.value:by_itself",
         "rollout": "trivium.search.value:rollout",
         "stated": "trivium.search.stated:stated",
+        "arithmetic": "trivium.search.value:arithmetic",
         "oracle": "trivium.search.value:oracle",
     },
 )
@@ -98,6 +100,16 @@ async def rollout(question: Question, lm: LM, source: Chain | str, *, n: int = 4
     ends = await lm.sample(_chain("rollout", source), n=n, temperature=temperature)
     answers = Counter(a for end in ends if (a := lm.answer(end)) is not None)
     return max(answers.values(), default=0) / len(ends)
+
+
+async def arithmetic(question: Question, lm: LM, source: Chain | str) -> float:
+    """The share of the equations written so far, such as `41+87=128`, that a calculator finds true; 0.5 without any.
+
+    A process reward by program (Lightman et al. 2023, arXiv:2305.20050, train theirs).  It knows neither the reference
+    nor the question: true equations that lead nowhere have full value.  Costs no tokens.
+    """
+    found = equations(source if isinstance(source, str) else source.response)
+    return sum(found) / len(found) if found else 0.5
 
 
 async def oracle(question: Question, lm: LM, source: Chain | str) -> float:

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 from trivium.errors import UserError
 from trivium.tasks.base import Described, at_least, deal, guarded, judged, new_problem, one_of
-from trivium.tasks.steps import Step, equation, holds, judge_lines, step_share
+from trivium.tasks.steps import Step, judge_lines, step_share
 from trivium.types import Problem, Split, Verdict
-from trivium.verify.expression import evaluate
+from trivium.verify.expression import equation, evaluate, holds
 from trivium.verify.parse import expression
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 
 from trivium.tasks.base import judged
 from trivium.types import Problem, Verdict
 from trivium.verify.check import reference_number
 from trivium.verify.expression import evaluate
 from trivium.verify.parse import format_number, number_value
-
-EQUATION = re.compile(r"(-?\d{1,40})([+\-*/])(\d{1,40})=(-?\d{1,40})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +50,6 @@ def step_share(steps: list[Step], needed: int) -> float:
 def well_formed(steps: list[Step]) -> float:
     """1.0 if every line is a checkable step, except that the last may be the answer alone; else 0.0."""
     return float(bool(steps) and all(step.ok is not None for step in steps[:-1]))
-
-
-def equation(line: str) -> tuple[int, str, int, int] | None:
-    """`41+87=128` as (41, "+", 87, 128), or `None`."""
-    found = EQUATION.fullmatch(line)
-    return (int(found[1]), found[2], int(found[3]), int(found[4])) if found else None
-
-
-def holds(left: int, sign: str, right: int, result: int) -> bool:
-    """Whether the equation is true, exactly."""
-    if sign == "/":
-        return right != 0 and Fraction(left, right) == result
-    return {"+": left + right, "-": left - right, "*": left * right}[sign] == result
 
 
 def equal_throughout(line: str, value: int, names: dict[str, int]) -> bool:

@@ -9,8 +9,9 @@ from typing import ClassVar
 
 from trivium.errors import UserError
 from trivium.tasks.base import Described, at_least, deal, guarded, leaks, new_problem, one_of
-from trivium.tasks.steps import Step, equation, holds, judge_lines, judge_worked
+from trivium.tasks.steps import Step, judge_lines, judge_worked
 from trivium.types import Problem, Split, Verdict
+from trivium.verify.expression import equation, holds
 
 Tokens = list[int | str]
 INSTRUCTION = "Work it out."

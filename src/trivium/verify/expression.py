@@ -1,14 +1,23 @@
-"""Exact value of a small arithmetic expression, safely: our own walk over the syntax tree, no `eval`, no powers."""
+"""Exact value of a small arithmetic expression, and the truth of equations: our own walk over the syntax tree, safely;
+no `eval`, no powers.
+"""
 
 from __future__ import annotations
 
 import ast
+import itertools
 import operator
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 MAX_CHARACTERS = 200
+_EQUATION = re.compile(r"(-?\d{1,40})([+\-*/])(\d{1,40})=(-?\d{1,40})", re.ASCII)
+_WRITTEN = re.compile(r"[-(]*\d[\d.+\-*/() ]*(?:=[\d.+\-*/() ]*[\d)])+", re.ASCII)
+_MARK = re.compile(r" *(?:\d+[.)]|[-*]) +", re.ASCII)
+_BEFORE = re.compile(r"[\w.]$|[+\-*/(] *$", re.ASCII)
+_AFTER = re.compile(r"\w|\.\d| *[+\-*/(=]", re.ASCII)
 _OPERATORS: Mapping[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -49,3 +58,41 @@ def evaluate(expression: str, names: Mapping[str, int] = {}) -> tuple[Fraction, 
         raise ValueError(f"only + - * / and whole numbers are read, not {ast.unparse(node)!r}")
 
     return value(tree), written
+
+
+def equation(line: str) -> tuple[int, str, int, int] | None:
+    """`41+87=128` as (41, "+", 87, 128), or `None`."""
+    found = _EQUATION.fullmatch(line)
+    return (int(found[1]), found[2], int(found[3]), int(found[4])) if found else None
+
+
+def holds(left: int, sign: str, right: int, result: int) -> bool:
+    """Whether the equation is true, exactly."""
+    if sign == "/":
+        return right != 0 and Fraction(left, right) == result
+    return {"+": left + right, "-": left - right, "*": left * right}[sign] == result
+
+
+def equations(text: str) -> list[bool]:
+    """Whether each equation written in a text, such as `(4 + 7) * 2 = 22`, holds, in order; `a = b = c` counts as two.
+
+    Whole numbers and + - * / are read, and what has other numbers or names in it is passed over.  A side that is no
+    expression, or that divides by zero, makes its equation false.
+    """
+    out = []
+    for line in text.splitlines():
+        line = line[mark.end() :] if (mark := _MARK.match(line)) else line  # 1., 2) or - before an item of a list
+        for found in _WRITTEN.finditer(line):
+            before, after = _BEFORE.search(line[: found.start()]), _AFTER.match(line, found.end())
+            if before or after or "." in found[0]:
+                continue  # part of something longer, such as 2x+3=7
+            sides = [_value(side) for side in found[0].split("=")]
+            out += [a is not None and a == b for a, b in itertools.pairwise(sides)]
+    return out
+
+
+def _value(side: str) -> Fraction | None:
+    try:
+        return evaluate(side)[0]
+    except ValueError:
+        return None
