@@ -254,9 +254,7 @@ def _trained(policy: str) -> tuple[str, Mapping[str, Any] | None]:
     return policy, None
 
 
-def _training(
-    amortise: int | None, tokens: int | None, trained: Mapping[str, Any] | None
-) -> dict[str, float] | None:  # fmt: skip
+def _training(amortise: int | None, tokens: int | None, trained: Mapping[str, Any] | None) -> dict[str, float] | None:
     """What training cost, and the share of each problem.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trivium.cli.output import print_columns, print_json, print_paragraph, printable
-from trivium.cli.training import add_options, begin, go_on, watch
+from trivium.cli.training import add_options, open_run, watch
 from trivium.teach import ImproveSettings
 
 
@@ -21,12 +21,7 @@ def command(
     unseen problems: one greedy answer, and the method under the budget.  A control repeats all rounds without search,
     on the same questions and as many sampled tokens.
     """
-    changed = {key: value for key, value in given.items() if value is not None}
-    run, settings = (
-        go_on(ImproveSettings, "improve", resume, name, runs, changed)
-        if resume
-        else begin(ImproveSettings, name, runs, changed)
-    )
+    run, settings = open_run(ImproveSettings, "improve", resume, name, runs, given)
 
     def train(listen: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
         from trivium.teach.improve import improve

@@ -60,10 +60,11 @@ def command(
     tested = evaluate(how, dealt, made, n=test, seed=seed)
     best, share, usage = found.kept[0], tested.accuracy, found.usage
     if as_json:
-        numbers = {"accuracy": share.accuracy, "low": share.low, "high": share.high, "n": share.n}
         kept = [asdict(candidate) for candidate in found.kept]
         extra = {"passed": found.passed, "kept": kept, "tried": len(found.tried), "usage": asdict(usage)}
-        print_json(numbers | {"abstained": tested.abstained, "errors": tested.errors, "program": str(out)} | extra)
+        print_json(
+            asdict(share) | {"abstained": tested.abstained, "errors": tested.errors, "program": str(out)} | extra
+        )
         return
     spec = {"program": out, "mode": chosen, "max_tokens": max_tokens}
     print(printable(found.text()))

@@ -58,9 +58,8 @@ def command(
         )  # fmt: skip
     share, usage, flipped = found.accuracy, found.usage, flips(dealt, problems, found.traces)
     if as_json:
-        numbers = {"accuracy": share.accuracy, "low": share.low, "high": share.high, "n": share.n}
         print_json(
-            numbers
+            asdict(share)
             | {"abstained": found.abstained, "errors": found.errors, "usage": asdict(usage)}
             | ({"flips": asdict(flipped)} if flipped else {})
         )

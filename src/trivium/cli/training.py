@@ -35,22 +35,27 @@ def add_options(command: Callable[..., Any], settings: type[Any], named: str) ->
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
 
 
-def begin(kind: type[Settings], name: str | None, runs: Path, changed: Mapping[str, Any]) -> tuple[Run, Settings]:
-    """A new run's folder and its settings."""
+def open_run(
+    kind: type[Settings], verb: str, resume: str | None, name: str | None, runs: Path, given: Mapping[str, Any]
+) -> tuple[Run, Settings]:
+    """A new run's folder and its settings, or those of the run to go on with.
+
+    Raises:
+        UserError: an option is wrong; or there is no such run, another command started it, it is finished, or options
+            would change it.
+    """
+    changed = {key: value for key, value in given.items() if value is not None}
+    if resume:
+        return _go_on(kind, verb, resume, {**changed, **({"name": name} if name else {})}, runs)
     settings = kind(**changed)
     return Run.create(runs, name, asdict(settings)), settings  # type: ignore[call-overload]
 
 
-def go_on(
-    kind: type[Settings], verb: str, resume: str, name: str | None, runs: Path, changed: Mapping[str, Any]
+def _go_on(
+    kind: type[Settings], verb: str, resume: str, changed: Mapping[str, Any], runs: Path
 ) -> tuple[Run, Settings]:
-    """The run to go on with and the settings it was started with.
-
-    Raises:
-        UserError: there is no such run, another command started it, it is finished, or other options would change it.
-    """
-    if changed or name:
-        option = "--" + (next(iter(changed)) if changed else "name").replace("_", "-")
+    if changed:
+        option = "--" + next(iter(changed)).replace("_", "-")
         raise UserError(
             f"--resume goes on with the settings of the run; it cannot change {option}. Leave {option} out."
         )

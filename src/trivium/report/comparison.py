@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trivium.report.comparison_charts import DRAWN, curve_chart, intervals_chart, label_of, standalone
 from trivium.report.finding import percent, points
-from trivium.report.page import MARK, document, table
+from trivium.report.page import MARK, document, figures, table
 from trivium.report.text import text
-from trivium.store.files import disk
+from trivium.store.files import write_text
 
 Row = Mapping[str, Any]
-RULES = DRAWN + (
-    ".figures{width:100%;margin-bottom:28px;border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}"
-    ".figures th,.figures td{text-align:right;padding:6px 0 6px 18px;font-weight:400}"
-    ".figures th:first-child,.figures td:first-child{text-align:left;padding-left:0;white-space:nowrap}"
-    ".figures thead th{color:var(--soft);font-size:13px;vertical-align:bottom}.figures tr+tr>*,.figures tbody tr>*"
-    "{border-top:1px solid var(--line)}.figures .real{font-weight:650}.scroll{overflow-x:auto}"
-)
 
 
 def write_comparison(folder: Path, comparison: Row) -> list[Path]:
@@ -35,11 +27,7 @@ def write_comparison(folder: Path, comparison: Row) -> list[Path]:
     if _curved(comparison):
         files["curve.svg"] = standalone(curve_chart(comparison["curve"], f"{_what(comparison)}: accuracy over tokens"))
     for name, words in files.items():
-        path = folder / name
-        temporary = path.with_name(f".{name}.tmp")
-        with disk(path):
-            temporary.write_text(words, encoding="utf-8", errors="replace")
-            os.replace(temporary, path)
+        write_text(folder / name, words)
     return [folder / name for name in files]
 
 
@@ -177,7 +165,7 @@ def render_comparison(comparison: Row) -> str:
         "differences. "
         "Made by trivium compare."
     )
-    return document(f"{_what(comparison)} - Trivium", "".join(body), footer, RULES)
+    return document(f"{_what(comparison)} - Trivium", "".join(body), footer, DRAWN)
 
 
 def _against(reference: str, pairs: Sequence[Row], labels: Mapping[str, str]) -> str:
@@ -223,7 +211,7 @@ def _costs(comparison: Row, at: Row) -> str:
         for row in at["rows"]
         if not row["refused"]
     ]  # fmt: skip
-    return _grid(head, lines)
+    return figures(head, lines)
 
 
 def _differences(comparison: Row, at: Row) -> str:
@@ -235,7 +223,7 @@ def _differences(comparison: Row, at: Row) -> str:
         )
         for p in sorted(at["pairs"], key=lambda p: -p["difference"])
     ]  # fmt: skip
-    return _grid(head, lines) if lines else ""
+    return figures(head, lines) if lines else ""
 
 
 def _passes(rows: Sequence[Row]) -> str:
@@ -244,20 +232,7 @@ def _passes(rows: Sequence[Row]) -> str:
         (name, *(percent(found[k]["pass_at_k"]) if k in found else "-" for k in ks))
         for name, found in pass_lines(rows).items()
     ]
-    return _grid(("samples", *(f"pass@{k}" for k in ks)), lines)
-
-
-def _grid(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    top = "".join(f"<th>{text(name)}</th>" for name in head)
-    rows = "".join(
-        "<tr>"
-        + "".join(f"<td{' class=real' if value == 'real' else ''}>{text(value)}</td>" for value in line)
-        + "</tr>"
-        for line in lines
-    )
-    return (
-        f'<div class="scroll"><table class="figures"><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table></div>'
-    )
+    return figures(("samples", *(f"pass@{k}" for k in ks)), lines)
 
 
 def _figure(title: str, note: str, wide: str, narrow: str) -> str:

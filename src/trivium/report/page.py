@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from trivium.report.charts import learning_curve, small_charts, speed
 from trivium.report.finding import interval, judge, percent
 from trivium.report.text import text
 from trivium.store import Run
-from trivium.store.files import disk
+from trivium.store.files import write_text
 
 Row = Mapping[str, Any]
 # The three roads that meet, in the three tones of the charts.
@@ -30,16 +29,12 @@ def write_report(run: Run) -> Path:
     """
     rows = list(run.rows())
     path = run.path / "report.html"
-    temporary = path.with_name(".report.html.tmp")
-    with disk(path):
-        if run.verb == "improve":
-            from trivium.report.rounds import render_rounds  # which builds on this page
+    if run.verb == "improve":
+        from trivium.report.rounds import render_rounds  # which builds on this page
 
-            page = render_rounds(run.about, rows, run.result)
-        else:
-            page = render(run.about, rows, run.result)
-        temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, path)
+        write_text(path, render_rounds(run.about, rows, run.result))
+    else:
+        write_text(path, render(run.about, rows, run.result))
     return path
 
 
@@ -193,3 +188,17 @@ def table(values: Row) -> str:
     """Names and values, a line each."""
     lines = "".join(f'<tr><th scope="row">{text(k)}</th><td>{text(v)}</td></tr>' for k, v in values.items())
     return f'<table class="plain">{lines}</table>'
+
+
+def figures(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Rows of numbers under headings, their names first; a cell that says `real` stands out."""
+    top = "".join(f"<th>{text(name)}</th>" for name in head)
+    rows = "".join(
+        "<tr>"
+        + "".join(f"<td{' class=real' if value == 'real' else ''}>{text(value)}</td>" for value in line)
+        + "</tr>"
+        for line in lines
+    )
+    return (
+        f'<div class="scroll"><table class="figures"><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )

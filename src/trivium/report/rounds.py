@@ -7,18 +7,11 @@ from typing import Any
 
 from trivium.report.charts import rounds_charts
 from trivium.report.finding import interval, percent
-from trivium.report.page import MARK, document, headline, how_made, what_next
+from trivium.report.page import MARK, document, figures, headline, how_made, what_next
 from trivium.report.text import text
 
 Row = Mapping[str, Any]
 HEADINGS = ("", "greedy, 95%", "the method, 95%", "tokens", "right")
-RULES = (
-    ".figures{width:100%;margin-bottom:28px;border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}"
-    ".figures th,.figures td{text-align:right;padding:6px 0 6px 18px;font-weight:400}"
-    ".figures th:first-child,.figures td:first-child{text-align:left;padding-left:0;white-space:nowrap}"
-    ".figures thead th{color:var(--soft);font-size:13px;vertical-align:bottom}.figures tr+tr>*,.figures tbody tr>*"
-    "{border-top:1px solid var(--line)}.scroll{overflow-x:auto}"
-)
 
 
 def table_rows(result: Row) -> list[tuple[str, str, str, str, str]]:
@@ -44,20 +37,11 @@ def render_rounds(about: Row, rows: Sequence[Row], result: Row | None) -> str:
         headline(fit, result),
     ]
     if result:
-        body += [rounds_charts(result), _table(result)]
+        body += [rounds_charts(result), "<h2>Round by round</h2>", figures(HEADINGS, table_rows(result))]
     body += [what_next(about, result, "improve"), how_made(about)]
     footer = (
         "Intervals are 95%: Wilson scores for accuracies, paired bootstrap over problems for differences. "
         "Tokens are those sampled for each training problem of a round; right is the share of the judged responses "
         f"to training problems. Made by trivium report {text(about['name'])}."
     )
-    return document(f"{about['name']} - Trivium", "".join(body), footer, RULES)
-
-
-def _table(result: Row) -> str:
-    head = "".join(f"<th>{text(name)}</th>" for name in HEADINGS)
-    lines = ["<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in table_rows(result)]
-    return (
-        f'<h2>Round by round</h2><div class="scroll"><table class="figures"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
+    return document(f"{about['name']} - Trivium", "".join(body), footer)

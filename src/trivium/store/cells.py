@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from trivium.errors import UserError
-from trivium.store.files import disk, finite, json_line, read_lines, write_json
+from trivium.store.files import disk, finite, json_line, read_lines, replacing, write_json
 from trivium.store.traces import trace_from_json, trace_line
 from trivium.types import Problem, Trace
 
@@ -57,14 +56,10 @@ class Cells:
     ) -> None:
         """Write a finished cell in one step: a reader sees all of it or nothing."""
         path = self._path(spec, budget, seed)
-        temporary = path.with_name(f".{path.name}.tmp")
         about = {"method": spec, "budget": budget, "seed": seed, "cell_seconds": seconds}
-        with disk(path), open(temporary, "wb") as file:
+        with replacing(path) as file:
             for trace, problem in zip(traces, problems, strict=True):
                 file.write(json_line({**about, **trace_line("compare", 0, trace, problem)}))
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(temporary, path)
 
     def _path(self, spec: str, budget: float, seed: int) -> Path:
         slug = re.sub(r"[^\w.=-]+", "_", spec)

@@ -11,23 +11,42 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
 from trivium.errors import RunError
 
 
-def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Replace `path` in one step: a reader sees the old file or the new one, never a part."""
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` in one step: a reader sees the old file or the new one, never a
+    part.  Where writing fails, the old one stays.
+
+    Raises:
+        RunError: the disk is full.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
-    with disk(path), open(temporary, "w", encoding="utf-8", errors="replace") as file:
-        json.dump(finite(data), file, indent=2, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
+    try:
+        with disk(path), open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(temporary, path)
+            sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` in one step; lone surrogates become `?`."""
+    with replacing(path) as file:
+        file.write(text.encode(errors="replace"))
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Replace `path` in one step, as `json_line` writes values but with indents for people."""
+    write_text(path, json.dumps(finite(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def json_line(row: Mapping[str, Any]) -> bytes:

@@ -18,7 +18,6 @@ import asyncio
 import copy
 import functools
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +40,7 @@ from trivium.search.budget import parse_budget
 from trivium.search.driver import VERIFY_TIMEOUT, Judge, solve
 from trivium.search.driver import run as attempt
 from trivium.store import Run, load_traces
-from trivium.store.files import disk, json_line
+from trivium.store.files import disk, json_line, replacing
 from trivium.teach import Listen
 from trivium.teach.parts import make_objective
 from trivium.teach.progress import brief, difference
@@ -107,9 +106,8 @@ class Improving(Training):
         """Measure where both arms start, and keep the weights for the second."""
         self._both("start", 0)
         if self.settings.control:
-            with disk(self._start):
-                torch.save(self.learner.state(), self._start.with_suffix(".tmp"))
-                os.replace(self._start.with_suffix(".tmp"), self._start)
+            with replacing(self._start) as file:
+                torch.save(self.learner.state(), file)
 
     def _both(self, arm: str, r: int) -> None:
         """One greedy answer to every held-out problem, then the method under the budget."""

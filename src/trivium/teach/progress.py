@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trivium.stats import Accuracy, paired_bootstrap
+from trivium.stats import paired_bootstrap
 from trivium.teach.rollout import Rollouts
 from trivium.teach.settings import LearnSettings
 from trivium.types import Problem, Sampling
@@ -98,10 +98,6 @@ def diagnosis(drawn: Rollouts, sampling: Sampling) -> str:
             "every sample was right; there is nothing left to learn here. Try a harder level (see: trivium show TASK)"
         )
     return "all rewards of every group were equal. Try more --samples, or a higher --temperature"
-
-
-def as_row(accuracy: Accuracy) -> dict[str, Any]:
-    return {"accuracy": accuracy.accuracy, "low": accuracy.low, "high": accuracy.high, "n": accuracy.n}
 
 
 def brief(found: Mapping[str, Any]) -> dict[str, Any]:

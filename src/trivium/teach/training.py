@@ -37,7 +37,7 @@ from trivium.store.files import disk
 from trivium.tasks import task as make_task
 from trivium.teach import Listen
 from trivium.teach.parts import local_policy
-from trivium.teach.progress import Progress, as_row
+from trivium.teach.progress import Progress
 from trivium.teach.settings import RunSettings
 from trivium.types import Budget, Sampling, Split, Trace
 
@@ -191,7 +191,7 @@ class Training(ABC):
                 raise Stopped
             if time.perf_counter() - last > 0.5 and done < n:
                 last = time.perf_counter()
-                share = as_row(wilson(right, done))
+                share = asdict(wilson(right, done))
                 self._tell({"phase": "eval", "stage": stage, "label": label, "done": done, "total": n, **share}, False)
 
         found = evaluate(
@@ -208,7 +208,7 @@ class Training(ABC):
         """Keep an evaluation for the result, and tell it."""
         verdicts = [t.verdict for t in found.traces]
         row = {
-            **as_row(found.accuracy), "abstained": found.abstained, "errors": found.errors,
+            **asdict(found.accuracy), "abstained": found.abstained, "errors": found.errors,
             "sampled_tokens": found.usage.sampled_tokens, "seconds": self.progress.evaluation_seconds,
         }  # fmt: skip
         self.progress.evaluations[stage] = row | {
