@@ -69,7 +69,7 @@ class Episode(ABC):
         return seen, self.over
 
 
-class World(Described):
+class World(Described, ABC):
     """A task with an environment.  A response is judged by the lines `Action: ...` in it, whatever else it says.
 
     Verdict parts: `format` (share of the actions done that made sense) and `reward`, which is also the score.
@@ -77,9 +77,9 @@ class World(Described):
 
     __slots__ = ()
 
+    @abstractmethod
     def environment(self, problem: Problem) -> Episode:
         """A new episode for one attempt at a problem."""
-        raise NotImplementedError
 
     @guarded
     def verify(self, problem: Problem, response: str) -> Verdict:
