@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from trivium.errors import BudgetExhausted, UnknownName, Unsupported, UserError
 from trivium.search.lm import LM, Chain
-from trivium.search.reply import adopted
+from trivium.search.reply import adopted, if_room
 from trivium.search.tree import check_counts, each
 from trivium.types import Answer, Message, Question
 
@@ -100,10 +99,7 @@ async def graph_of_thoughts(
         lm.note(chain, note=f"thought: {idea.title}")
         return Thought(idea.title, " ".join(chain.response.split()), idea.needs)
 
-    merged = await unfold(question, 0)
-    if merged is None or not adopted(lm, first.value, merged):
-        return first
-    return merged.answering(lm.answer(merged))
+    return adopted(lm, first.value, await unfold(question, 0)) or first
 
 
 def read_ideas(text: str, known: int) -> list[Idea]:
@@ -128,16 +124,9 @@ def read_ideas(text: str, known: int) -> list[Idea]:
 
 
 async def _say(question: Question, lm: LM, more: str, temperature: float, max_tokens: int) -> Chain | None:
-    """One reply to the question with more text after it; `None` where budget or context have no room for it."""
-    try:
-        [chain] = await lm.sample(
-            _after(question, more), temperature=temperature, max_tokens=min(max_tokens, lm.sampling.max_tokens)
-        )
-    except (UnknownName, Unsupported):
-        raise
-    except (BudgetExhausted, UserError):
-        return None
-    return chain
+    """One reply to the question with more text after it, where there is room."""
+    asked, most = _after(question, more), min(max_tokens, lm.sampling.max_tokens)
+    return await if_room(lm.sample(asked, temperature=temperature, max_tokens=most))
 
 
 def _after(question: Question, more: str) -> Question:

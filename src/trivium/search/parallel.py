@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from trivium.errors import BudgetExhausted, UnknownName, Unsupported, UserError
+from trivium.errors import BudgetExhausted, UserError
 from trivium.search.lm import LM, Chain
 from trivium.search.panel import each
+from trivium.search.reply import if_room
 from trivium.search.tree import Steps
 from trivium.search.vote import majority
 from trivium.types import Answer, Question
@@ -94,14 +95,8 @@ def joined(text: str) -> str:
 
 
 async def _more(lm: LM, chain: Chain, temperature: float, stop: tuple[str, ...] = ()) -> Chain | None:
-    """The chain gone on with; `None` where neither the budget nor the policy's context has room for it."""
-    try:
-        [more] = await lm.extend(chain, stop=stop, temperature=temperature)
-    except (UnknownName, Unsupported):
-        raise
-    except (BudgetExhausted, UserError):
-        return None
-    return more
+    """The chain gone on with, where there is room."""
+    return await if_room(lm.extend(chain, stop=stop, temperature=temperature))
 
 
 async def _branch(lm: LM, parent: Chain, children: int, temperature: float) -> tuple[Chain, list[Thread]]:

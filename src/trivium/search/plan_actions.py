@@ -7,18 +7,14 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
-from trivium.errors import BudgetExhausted, UnknownName, Unsupported, UserError
+from trivium.errors import BudgetExhausted, UnknownName, UserError
 from trivium.search.lm import LM, Chain, Scorer
 from trivium.search.panel import each
 from trivium.search.programs import abstaining, as_response, read_program, reworded, value_of, with_value
-from trivium.search.reply import adopted, reply
+from trivium.search.reply import adopted, if_it_fits, reply
 from trivium.types import Answer, Message, Question
-
-T = TypeVar("T")
 
 PATHS = tuple(
     "+".join(filter(None, actions))
@@ -94,10 +90,10 @@ async def plan_actions(
     chosen = path
     if path == "choose":
         speaker, asked = lm if planner is None else lm.voice(planner), reworded(question, "", PLANNER)
-        plan = await _if_it_fits(speaker.sample(asked, temperature=0.0, max_tokens=128))
+        plan = await if_it_fits(speaker.sample(asked, temperature=0.0, max_tokens=128))
         chosen = required(plan[0].text) if plan else "words"
         if chosen != "words":
-            answer = await _if_it_fits(follow(question, lm, chosen, temperature))
+            answer = await if_it_fits(follow(question, lm, chosen, temperature))
             if answer is not None and answer.value is not None:
                 return answer
             chosen = "words"
@@ -125,8 +121,7 @@ async def follow(question: Question, lm: LM, path: str, temperature: float) -> A
         if answer.value is None or doubts(talk[-1].content):
             again = Message("user", AGAIN.format(problem=question.messages[-1].content))
             solved = await reply(asked, lm, *talk, again, temperature=temperature)
-            if solved is not None and adopted(lm, answer.value, solved):
-                answer = solved.answering(lm.answer(solved))
+            answer = adopted(lm, answer.value, solved) or answer
     if answer.node is not None:
         lm.note(answer.node, note=f"path: {path}")
     return answer
@@ -176,25 +171,15 @@ async def _by_program(
         return abstaining(chain)
     talk.append(Message("user", RESULT.format(value=str(value)[:MAX_SHOWN])))
     final = await reply(asked, lm, *talk, temperature=temperature)
-    if final is not None and adopted(lm, None, final) and final.finish != "budget":
-        talk.append(Message("assistant", final.response))
-        return final.answering(lm.answer(final))
+    if (answer := adopted(lm, str(value), final)) is not None:
+        talk.append(Message("assistant", answer.response))
+        return answer
     response = as_response(question.answer_format, value)
     if response is None:
         return abstaining(chain)
     talk.append(Message("assistant", response))
     told = lm.tell(lm.begin(question), response)
     return told.answering(lm.answer(told))
-
-
-async def _if_it_fits(call: Awaitable[T]) -> T | None:
-    """The result, or `None` where what would be asked does not fit into the policy's context."""
-    try:
-        return await call
-    except (UnknownName, Unsupported):
-        raise
-    except UserError:
-        return None
 
 
 @dataclass(slots=True)
@@ -222,7 +207,7 @@ async def _search(question: Question, lm: LM, samples: int, by: str | Scorer, te
 
     async def attempt(record: _Record) -> tuple[float, Answer] | None:
         try:
-            answer = await _if_it_fits(follow(question, lm, record.path, temperature))
+            answer = await if_it_fits(follow(question, lm, record.path, temperature))
         except BudgetExhausted:
             return None
         if answer is None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 from trivium.errors import UserError
-from trivium.search.flips import DRAFT, revision_of
 from trivium.search.lm import LM
-from trivium.search.reply import adopted, reply
+from trivium.search.revising import revise
 from trivium.types import Answer, Message, Question
 
 CRITICISE = Message(
@@ -40,25 +39,9 @@ async def refine(
     if rounds < 1:
         raise UserError(f"refine: rounds={rounds}; expected 1 or more")
     judge = lm if critic is None else lm.voice(critic)
-    [draft] = await lm.sample(question, temperature=temperature)
-    lm.note(draft, note=DRAFT)
-    answer = draft.answering(lm.answer(draft))
-    lm.offer(answer)
-    talk = [Message("assistant", draft.response)]
-    for _ in range(rounds):
-        judge.count_judgement()
-        critique = await reply(question, judge, *talk, CRITICISE, temperature=temperature)
-        if critique is None or content(critique.response):
-            break
-        talk += [CRITICISE, Message("assistant", critique.response), REVISE]
-        revision = await reply(question, lm, *talk, temperature=temperature)
-        if revision is None or not adopted(lm, answer.value, revision):
-            break
-        lm.note(revision, note=revision_of(draft.node))
-        draft, answer = revision, revision.answering(lm.answer(revision))
-        lm.offer(answer)
-        talk.append(Message("assistant", draft.response))
-    return answer
+    return await revise(
+        question, lm, judge, check=CRITICISE, again=REVISE, passes=content, rounds=rounds, temperature=temperature
+    )
 
 
 def content(critique: str) -> bool:

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from trivium.errors import UserError
-from trivium.search.flips import DRAFT, revision_of
 from trivium.search.lm import LM
-from trivium.search.reply import adopted, reply
+from trivium.search.revising import revise
 from trivium.types import Answer, Message, Question
 
 Domain = Literal["arithmetic", "commonsense"]
@@ -51,25 +50,10 @@ async def self_rethinking(
         f"Mistakes of these kinds are common:\n{MISTAKES[domain]}\n"
         "Does your solution make one of them? Reply yes or no first, and if yes say which and where.",
     )
-    [solution] = await lm.sample(question, temperature=temperature)
-    lm.note(solution, note=DRAFT)
-    answer = solution.answering(lm.answer(solution))
-    lm.offer(answer)
-    talk = [Message("assistant", solution.response)]
-    for _ in range(rounds):
-        lm.count_judgement()
-        verdict = await reply(question, lm, *talk, check, temperature=temperature)
-        if verdict is None or not admits(verdict.response):
-            break
-        talk += [check, Message("assistant", verdict.response), AGAIN]
-        second = await reply(question, lm, *talk, temperature=temperature)
-        if second is None or not adopted(lm, answer.value, second):
-            break
-        lm.note(second, note=revision_of(solution.node))
-        solution, answer = second, second.answering(lm.answer(second))
-        lm.offer(answer)
-        talk.append(Message("assistant", solution.response))
-    return answer
+    return await revise(
+        question, lm, lm, check=check, again=AGAIN, passes=lambda said: not admits(said), rounds=rounds,
+        temperature=temperature,
+    )  # fmt: skip
 
 
 def admits(check: str) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from trivium.errors import UnknownName, Unsupported, UserError
 from trivium.search.lm import LM, Chain, turn
+from trivium.search.reply import if_it_fits
 from trivium.types import Message, Question
 
 HOW_SURE = "How sure are you that this solution is right? Reply with one number from 0 (wrong) to 1 (right)."
@@ -22,13 +22,8 @@ async def stated(question: Question, lm: LM, source: Chain | str) -> float:
     response = source if isinstance(source, str) else source.response
     asked = turn(question, Message("assistant", response), Message("user", HOW_SURE))
     lm.count_judgement()
-    try:
-        [said] = await lm.sample(asked, temperature=0.0, max_tokens=12)
-    except (UnknownName, Unsupported):
-        raise
-    except UserError:
-        return 0.0  # the solution leaves no room in the policy's context to ask about it
-    return confidence(said.text)
+    said = await if_it_fits(lm.sample(asked, temperature=0.0, max_tokens=12))
+    return confidence(said[0].text) if said else 0.0
 
 
 def confidence(text: str) -> float:
