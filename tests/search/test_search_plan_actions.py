@@ -110,6 +110,8 @@ def test_a_program_that_never_works_abstains_or_is_checked_out_of_it() -> None:
     assert (trace.answer, trace.response) == (None, ""), "no number is read out of a program that failed"
     assert ask("plan-actions:path=program+check", talk(*broken)).answer == "93"
     assert ask("plan-actions:path=program", talk((TEXT, "Answer: 7"))).answer is None, "no program at all"
+    huge = ask("plan-actions:path=program", talk((TEXT, "```python\nans = 10 ** 5000\n```")))
+    assert (huge.answer, huge.response) == (None, ""), "no answer has thousands of digits"
 
 
 def test_the_planner_chooses_and_words_are_the_way_out() -> None:

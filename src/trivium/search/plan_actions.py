@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from trivium.errors import BudgetExhausted, UnknownName, UserError
 from trivium.search.lm import LM, Chain, Scorer
 from trivium.search.panel import each
-from trivium.search.programs import abstaining, as_response, read_program, reworded, value_of, with_value
+from trivium.search.programs import abstaining, concluding, plain, read_program, reworded, value_of, with_value
 from trivium.search.reply import adopted, if_it_fits, reply
 from trivium.types import Answer, Message, Question
 
@@ -167,19 +167,16 @@ async def _by_program(
             value, fault = value_of(outcome), outcome.reason
         if value is not None:
             break
-    if value is None:
+    shown = plain(value)
+    if shown is None:
         return abstaining(chain)
-    talk.append(Message("user", RESULT.format(value=str(value)[:MAX_SHOWN])))
+    talk.append(Message("user", RESULT.format(value=shown[:MAX_SHOWN])))
     final = await reply(asked, lm, *talk, temperature=temperature)
-    if (answer := adopted(lm, str(value), final)) is not None:
-        talk.append(Message("assistant", answer.response))
-        return answer
-    response = as_response(question.answer_format, value)
-    if response is None:
+    answer = adopted(lm, shown, final) or concluding(lm, question, value)
+    if answer is None:
         return abstaining(chain)
-    talk.append(Message("assistant", response))
-    told = lm.tell(lm.begin(question), response)
-    return told.answering(lm.answer(told))
+    talk.append(Message("assistant", answer.response))
+    return answer
 
 
 @dataclass(slots=True)

@@ -82,9 +82,26 @@ def value_of(outcome: Outcome) -> Any:
     return outcome.stdout.strip().rpartition("\n")[2] or None
 
 
+def plain(value: Any, *, scalar: bool = False) -> str | None:
+    """A value as a person would write it: `true`, `0.3` for 0.1 + 0.2, `a` for the text a.
+
+    `None` for what nobody would write, such as nan or thousands of digits, and with `scalar` for a collection.
+    """
+    if value is None or (scalar and isinstance(value, list | tuple | set | frozenset | dict)):
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.12g}" if math.isfinite(value) else None
+    try:
+        return str(value).strip() or None
+    except ValueError:  # an integer of thousands of digits
+        return None
+
+
 def as_response(answer_format: str, value: Any) -> str | None:
     """A program's value as a response in that format, such as `Answer: 42`; `None` where it is no such answer."""
-    said = _json(value) if answer_format == "json" else _plain(value, scalar=answer_format in _SCALAR)
+    said = _json(value) if answer_format == "json" else plain(value, scalar=answer_format in _SCALAR)
     if said is None:
         return None
     if answer_format in _FENCES:
@@ -123,20 +140,6 @@ def _assigned(body: Sequence[ast.stmt]) -> Iterator[str]:
             yield statement.target.id
         elif isinstance(statement, ast.If | ast.For | ast.While | ast.With | ast.Try):
             yield from _assigned([*statement.body, *getattr(statement, "orelse", [])])
-
-
-def _plain(value: Any, *, scalar: bool) -> str | None:
-    """A value as a person would write it: `true`, `0.3` for 0.1 + 0.2, `a` for the text a."""
-    if value is None or (scalar and isinstance(value, list | tuple | set | frozenset | dict)):
-        return None
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:.12g}" if math.isfinite(value) else None
-    try:
-        return str(value).strip() or None
-    except ValueError:  # an integer of thousands of digits
-        return None
 
 
 def _json(value: Any) -> str | None:
