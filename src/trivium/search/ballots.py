@@ -29,6 +29,11 @@ class Ballot:
     cut: bool
 
 
+def ballot(chain: Chain, value: str | None) -> Ballot:
+    """What a chain says."""
+    return Ballot(chain.answering(value), chain, chain.finish == "budget")
+
+
 async def cast(
     question: Question, lm: LM, *, n: int | None, temperature: float, of: str | Method | None = None
 ) -> list[Ballot]:
@@ -41,7 +46,7 @@ async def cast(
     """
     if of is None:
         chains = await lm.sample(question, n=n, temperature=temperature)
-        return [Ballot(c.answering(lm.answer(c)), c, c.finish == "budget") for c in chains]
+        return [ballot(chain, lm.answer(chain)) for chain in chains]
     if n is None:
         need_limit(lm)
     elif n < 1:

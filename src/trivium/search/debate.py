@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from trivium.errors import UserError
 from trivium.search.lm import LM, turn
-from trivium.search.panel import Stand, agreed, each, posed, present, speak, speakers, votes
-from trivium.search.vote import majority
+from trivium.search.panel import Stand, agreed, ballots, each, present, speak, speakers
+from trivium.search.vote import elect
 from trivium.types import Answer, Message, Question
 
 
@@ -29,18 +29,12 @@ async def debate(
     seats = speakers(question, lm, n)
     stands = present(await each(lm, lambda seat: speak(seat, question, None, temperature), seats))
     for _ in range(rounds - 1):
-        lm.offer(_verdict(stands))
+        lm.offer(elect(ballots(stands)))
         if len(stands) < n or (until_agreed and agreed(stands)):
             break  # where not all could speak, the budget is gone
         turns = [(seat, _rejoinder(question, stands, i), stands[i]) for i, seat in enumerate(seats)]
         stands = present(await each(lm, lambda call: speak(*call, temperature), turns))
-    return _verdict(stands)
-
-
-def _verdict(stands: Sequence[Stand]) -> Answer:
-    said = votes(stands)
-    winner, share = majority(said)
-    return stands[said.index(winner)].chain.answering(winner, share)
+    return elect(ballots(stands))
 
 
 def _rejoinder(question: Question, stands: Sequence[Stand], speaker: int) -> Question:
@@ -54,5 +48,5 @@ def _rejoinder(question: Question, stands: Sequence[Stand], speaker: int) -> Que
     return turn(
         mine.asked,
         Message("assistant", mine.chain.response),
-        Message("user", f"{advice}\n\n{posed(question)}"),
+        Message("user", f"{advice}\n\n{question.messages[-1].content}"),
     )

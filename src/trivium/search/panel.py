@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from trivium.errors import BudgetExhausted, UserError
-from trivium.search.ballots import tokens_left
+from trivium.search.ballots import Ballot, ballot, tokens_left
 from trivium.search.lm import LM, Chain
 from trivium.search.reply import reply
 from trivium.types import Question
@@ -72,10 +72,9 @@ async def each(lm: LM, function: Callable[[A], Awaitable[B]], items: Sequence[A]
     return await lm.map(take, items)
 
 
-def votes(stands: Sequence[Stand]) -> list[str | None]:
-    """The vote of each.  One that the budget cut short abstains unless nobody else answers, as in `vote`."""
-    whole = [None if s.chain.finish == "budget" else s.answer for s in stands]
-    return [s.answer for s in stands] if all(answer is None for answer in whole) else whole
+def ballots(stands: Sequence[Stand]) -> list[Ballot]:
+    """What each stands by, to be voted on."""
+    return [ballot(s.chain, s.answer) for s in stands]
 
 
 def agreed(stands: Sequence[Stand]) -> bool:
@@ -90,8 +89,3 @@ def present(stands: Sequence[Stand | None]) -> list[Stand]:
     if not spoke:
         raise BudgetExhausted("the budget has no room for the first speaker")
     return spoke
-
-
-def posed(question: Question) -> str:
-    """The problem's own words: the last message."""
-    return question.messages[-1].content

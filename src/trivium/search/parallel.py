@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trivium.errors import BudgetExhausted, UserError
+from trivium.search.ballots import ballot, voting
 from trivium.search.lm import LM, Chain
 from trivium.search.panel import each
 from trivium.search.reply import if_room
@@ -143,8 +144,7 @@ async def _obey(lm: LM, parent: Chain, children: int, temperature: float) -> tup
 
 def _conclude(lm: LM, threads: Sequence[Thread], parent: Chain, last_words: str) -> Answer:
     """What the parent says last, or else the threads' majority; what the budget cut short comes after what is whole."""
-    whole = [None if thread.chain.finish == "budget" else thread.answer for thread in threads]
-    votes = whole if any(vote is not None for vote in whole) else [thread.answer for thread in threads]
+    votes = voting([ballot(thread.chain, thread.answer) for thread in threads])
     (winner, share), answer = majority(votes), lm.answer(last_words)
     cast = len(votes) - votes.count(None)
     if not threads or (answer is not None and (parent.finish != "budget" or not cast)):

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from trivium.errors import BudgetExhausted, UserError
 from trivium.search.lm import LM, Scorer
-from trivium.search.panel import Stand, agreed, each, present, speak, speakers, votes
+from trivium.search.panel import Stand, agreed, ballots, each, present, speak, speakers
 from trivium.search.programs import reworded
+from trivium.search.vote import elect
 from trivium.types import Answer, Question
 
 
@@ -70,14 +71,7 @@ def weight(confidence: float, scale: Sequence[float]) -> float:
 
 
 def _verdict(stands: Sequence[Stand], scale: Sequence[float]) -> Answer:
-    said = votes(stands)
-    totals: dict[str, float] = {}
-    for stand, vote in zip(stands, said, strict=True):
-        if vote is not None:
-            totals[vote] = totals.get(vote, 0.0) + weight(stand.confidence, scale)
-    winner = max(totals, key=lambda vote: totals[vote], default=None)
-    share = totals[winner] / sum(totals.values()) if winner is not None and any(totals.values()) else 0.0
-    return stands[said.index(winner)].chain.answering(winner, share)
+    return elect(ballots(stands), [weight(s.confidence, scale) for s in stands])
 
 
 def _discussion(stands: Sequence[Stand]) -> str:

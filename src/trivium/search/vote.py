@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -25,18 +24,21 @@ async def vote(
     return elect(await cast(question, lm, n=n, temperature=temperature, of=of))
 
 
-def elect(ballots: Sequence[Ballot]) -> Answer:
-    """The first ballot for the majority's answer, its share of the votes as confidence."""
+def elect(ballots: Sequence[Ballot], weights: Sequence[float] | None = None) -> Answer:
+    """The first ballot for the majority's answer, with its share of the votes, or of their weights, as confidence."""
     said = voting(ballots)
-    winner, share = majority(said)
+    winner, share = majority(said, weights)
     return replace(ballots[said.index(winner)].answer, confidence=share)
 
 
-def majority(ballots: Sequence[str | None]) -> tuple[str | None, float]:
-    """The most common answer and its share of the votes cast; `None` abstains, and wins only where nobody votes."""
-    votes = Counter(b for b in ballots if b is not None)
-    if not votes:
-        return None, 0.0
-    # `most_common` keeps the order of first appearance among equals.
-    winner, count = votes.most_common(1)[0]
-    return winner, count / votes.total()
+def majority(said: Sequence[str | None], weights: Sequence[float] | None = None) -> tuple[str | None, float]:
+    """The answer of most votes, or of most weight, and its share of all that was cast; ties go to the first seen.
+
+    `None` abstains, and wins only where nobody votes.
+    """
+    total: dict[str, float] = {}
+    for answer, weight in zip(said, weights or [1.0] * len(said), strict=True):
+        if answer is not None:
+            total[answer] = total.get(answer, 0.0) + weight
+    winner = max(total, key=total.__getitem__, default=None)
+    return winner, total[winner] / sum(total.values()) if winner is not None and total[winner] else 0.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from trivium.errors import UserError
 from trivium.search.ballots import cast, voting
@@ -37,19 +36,13 @@ async def weighted_vote(
     if softmax is not None and not softmax > 0:
         raise UserError(f"softmax={softmax:g} is no temperature; expected a number above 0, or none for raw weights")
     ballots = await cast(question, lm, n=n, temperature=temperature, of=of)
-    said, first = voting(ballots), elect(ballots)
-    lm.offer(first)
-    voters = [i for i, value in enumerate(said) if value is not None]
+    by_number = elect(ballots)
+    lm.offer(by_number)
+    voters = [i for i, value in enumerate(voting(ballots)) if value is not None]
     values = await lm.values([ballots[i].source for i in voters], by, question=question)
-    total: dict[int, float] = {}
-    for i, weight in zip(voters, weights(values, softmax), strict=True):
-        # An answer is known by its first ballot, so that ties go to the answer seen first.
-        at = said.index(said[i])
-        total[at] = total.get(at, 0.0) + weight
-    if not any(total.values()):
-        return first
-    at = max(total, key=total.__getitem__)
-    return replace(ballots[at].answer, confidence=total[at] / sum(total.values()))
+    weight = dict(zip(voters, weights(values, softmax), strict=True))
+    by_weight = elect(ballots, [weight.get(i, 0.0) for i in range(len(ballots))])
+    return by_weight if by_weight.confidence else by_number
 
 
 def weights(values: Sequence[float], softmax: float | None) -> list[float]:
