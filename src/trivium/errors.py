@@ -5,6 +5,7 @@ TriviumError                 anything this library raises on purpose
     UnknownName              a name that is not registered, with the nearest ones
     MissingPackage           an optional dependency, with the line that installs it
     Unsupported              a setting that this policy or back end cannot honour, with those that can
+    ContextFull              a prompt that leaves no room in the policy's context
     DataError                a broken data file: file, row, field, reason
   RunError                   a run cannot go on (nothing to learn, disk full); what was learnt is kept; exit code 1
   BudgetExhausted            raised inside a method when its allowance is spent; the driver catches it
@@ -46,6 +47,10 @@ class MissingPackage(UserError):
 
 class Unsupported(UserError):
     """A setting that the chosen back end cannot honour."""
+
+
+class ContextFull(UserError):
+    """A prompt, or a prompt and what is to follow it, does not fit into the policy's context."""
 
 
 class DataError(UserError):

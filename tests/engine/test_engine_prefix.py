@@ -119,12 +119,31 @@ def test_new_weights_forget_what_the_old_ones_computed():
 def test_only_jobs_that_ask_for_it_are_kept():
     e = engine()
     for keep in (False, True):
-        e.submit(Job(tuple(range(7, 27)), GREEDY.but(max_tokens=4), keep=keep))
+        e.submit(Job(tuple(range(7 + keep, 27)), GREEDY.but(max_tokens=4), keep=keep))
         while e.busy:
             e.step()
         assert (e.prefixes.size > 0) == keep
     e.release()
     assert e.prefixes.size == 0
+
+
+def test_a_prompt_that_comes_again_is_kept_without_its_samples():
+    e, fresh = engine(), engine()
+    job = Job(tuple(range(7, 27)), Sampling(max_tokens=4), seed=3)
+    said = []
+    for reused in (0, 0, 19, 38):
+        e.submit(job)
+        said.append(next(row for _ in range(10) if e.busy for row in e.step()))
+        assert e.counters.reused == reused
+    assert sum(keys.shape[2] for keys, _ in e.prefixes.find((*job.prompt, *said[0].ids))) == 20
+    fresh.submit(job)
+    [expected] = [row for _ in range(10) if fresh.busy for row in fresh.step()]
+    assert all(row.ids == expected.ids for row in said)
+    assert said[-1].logprobs == pytest.approx(expected.logprobs, abs=1e-5)
+    e.release()
+    e.submit(job)
+    e.step()
+    assert e.counters.reused == 38
 
 
 def test_a_store_that_is_too_small_costs_time_and_nothing_else():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trivium.errors import UnknownName, UserError
+from trivium.errors import RunError, UnknownName, UserError
 from trivium.policies import policy
 from trivium.search.compare import Setup, compare, contenders, sure_samples
 from trivium.search.outcomes import Outcome, pairs, passes
@@ -179,13 +179,14 @@ def test_finished_cells_are_not_attempted_again(tmp_path: Path) -> None:
         if len(heard) == 60:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        compare(setup(), contenders([]), Cells(folder, {"n": 24}), stop_half_way)
+    with pytest.raises(KeyboardInterrupt), Cells(folder, {"n": 24}) as cells:
+        compare(setup(), contenders([]), cells, stop_half_way)
     assert len(list((folder / "cells").iterdir())) == 2  # greedy and vote; best-of-n was under way
     heard.clear()
-    resumed = compare(
-        setup(), contenders([]), Cells(folder, {"n": 24}), lambda w, done, total: heard.append((done, total))
-    )
+    with Cells(folder, {"n": 24}) as cells:
+        resumed = compare(setup(), contenders([]), cells, lambda w, done, total: heard.append((done, total)))
+        with pytest.raises(RunError, match=r"another process is writing .*; wait for it to end, or choose another"):
+            Cells(folder, {"n": 24})
     assert heard == [(i, 96) for i in range(1, 97)]
     fresh = compare(setup(), contenders([]))
     assert resumed.pass_at_k == fresh.pass_at_k

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivium.errors import BudgetExhausted, RunError, UnknownName, Unsupported, UserError
+from trivium.errors import BudgetExhausted, ContextFull, RunError, UnknownName, Unsupported, UserError
 from trivium.policies import policy
 from trivium.policies.scripted import Scripted, Turn, rambling, replies, sums
 from trivium.sandbox import Limits, Outcome, Suspended
@@ -342,6 +342,17 @@ def test_self_of_a_policy_that_cannot_score_is_a_poll(lines: Any, value: float |
     assert trace.usage.sampled_tokens > 0
 
 
+def test_self_of_a_response_that_fills_the_context_is_undecided() -> None:
+    class Short(Scripted):
+        async def score(self, request: Request, continuations: Sequence[Segment]) -> list[tuple[float, ...]]:
+            raise ContextFull("the prompt has 70 tokens but it reads at most 64")
+
+    async def doubt(question: Question, lm: LM) -> float:
+        return await lm.value("Answer: 93", "self")
+
+    assert result(doubt, Short()) == "0.5"
+
+
 def test_rollout_is_the_share_of_the_most_common_answer() -> None:
     lines = iter(["start\n", "Answer: 3", "no idea", "Answer: 4", "Answer: 3"])
 
@@ -435,7 +446,7 @@ def test_a_program_asks_for_names_and_goes_on() -> None:
 def test_tool_steps_are_never_exceeded_even_concurrently() -> None:
     async def greedy(question: Question, lm: LM) -> Answer:
         lm.offer(Answer("so far", ""))
-        await lm.map(lambda i: lm.run(f"{i}"), range(5))
+        await asyncio.gather(*(lm.run(f"{i}") for i in range(5)))
         raise AssertionError("unreachable")
 
     trace = attempt(greedy, budget=Budget(tool_steps=3))
@@ -514,6 +525,30 @@ def test_steps_in_a_world_are_limited() -> None:
 
 
 # Budgets and seeds
+
+
+def test_branches_go_side_by_side_unless_the_budget_could_refuse_one_of_them() -> None:
+    async def overlap(question: Question, lm: LM) -> Answer:
+        running, most, texts = 0, 0, []
+
+        async def work(i: int) -> None:
+            nonlocal running, most
+            running, most = running + 1, max(most, running + 1)
+            texts.extend(c.text for _ in range(2) for c in await lm.sample(question, max_tokens=10))
+            running -= 1
+
+        await lm.map(work, range(4))
+        return Answer(f"{most} at a time", " ".join(sorted(texts)))
+
+    def seen(budget: Budget | None) -> tuple[str | None, str]:
+        trace = attempt(overlap, policy("scripted:random,delay=0.001"), budget)
+        return trace.answer, trace.response
+
+    free, said = seen(None)
+    assert (free, len(set(said.split(" ")))) == ("4 at a time", 8)
+    assert seen(Budget(seconds=60)) == (free, said)
+    for unit in ("sampled_tokens", "total_tokens", "calls", "tool_steps", "oracle_calls"):
+        assert seen(Budget(**{unit: 10_000})) == ("1 at a time", said), "a budget that nobody feels changes no seed"
 
 
 async def everything(question: Question, lm: LM) -> Answer:

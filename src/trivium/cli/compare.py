@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,6 @@ def command(
         "task": dealt.name, "policy": policy, "unit": unit, "n": n, "split": split, "max_tokens":
         setup.sampling.max_tokens, "concurrency": setup.concurrency, "voices": list(voice), "weights": _weights(folder),
     }  # fmt: skip
-    cells = Cells(out, settings) if out else None
     progress = Progress("comparing")
 
     def listen(what: str, done: int, total: int) -> None:
@@ -83,7 +83,8 @@ def command(
         progress(done, total)
 
     try:
-        found = compare(setup, entries, cells, listen)
+        with Cells(out, settings) if out else nullcontext() as cells:
+            found = compare(setup, entries, cells, listen)
     except KeyboardInterrupt:
         kept = f"what is finished is in {out}; the same command goes on from there" if out else (
             "nothing is kept; with --out FOLDER, what is finished stays and the same command goes on"

@@ -22,12 +22,16 @@ from trivium.models.decoder import Decoder
 from trivium.models.packed import PackedDecoder, can_pack, stamp
 from trivium.types import Finish, Sampling
 
+REMEMBERED = 10_000
+"""Prompts that are known again when they come a second time."""
+
 
 @dataclass(eq=False, slots=True)
 class Job:
     """`n` samples of one prompt.  `prompt` holds at least one token id.
 
-    `keep` says that a later job may begin with this one's prompt and samples, so their keys and values are stored.
+    `keep` says that a later job may begin with this one's prompt and samples, so their keys and values are stored; a
+    prompt that comes a second time is stored in any case.
     """
 
     prompt: tuple[int, ...]
@@ -72,7 +76,7 @@ class Engine:
 
     `eos` are the token ids that end a sample (kept in its ids: they were sampled, so they are trained on); `decode`
     turns ids into text and is called only for samples with stop strings.  At most `max_rows` rows run at once, at most
-    `cache_bytes` of keys and values are held for them, and at most `prefix_bytes` for jobs that say `keep`.
+    `cache_bytes` of keys and values are held for them, and at most `prefix_bytes` for what later jobs may begin with.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Engine:
         self.cache: Cache | None = None
         self.packed: PackedDecoder | None = None
         self.prefixes = PrefixStore(prefix_bytes)
+        self._asked: set[tuple[int, ...]] = set()
         self.stamp: tuple[tuple[int, int], ...] = ()
         self.counters = Counters()
 
@@ -119,7 +124,7 @@ class Engine:
         if self.rows:
             raise RuntimeError(f"{len(self.rows)} rows are running; their cache cannot be released")
         self.cache = self.packed = None
-        self.prefixes.clear()
+        self._forget()
 
     @torch.inference_mode()
     def cancel(self, job: Job) -> None:
@@ -149,12 +154,17 @@ class Engine:
         now = stamp(self.model)
         if now != self.stamp:
             self.stamp, self.packed = now, None
-            self.prefixes.clear()
+            self._forget()
         if not can_pack(self.model):
             return self.model
         if self.packed is None:
             self.packed = PackedDecoder(self.model)
         return self.packed
+
+    def _forget(self) -> None:
+        """Drop all prompts and what was kept of them."""
+        self.prefixes.clear()
+        self._asked.clear()
 
     def _cache(self) -> Cache:
         dtype = self.model.embed.weight.dtype
@@ -199,8 +209,13 @@ class Engine:
         first = len(self.rows)
         for (prompt, rows), n, at in zip(groups.items(), known, attend.first.tolist(), strict=True):
             rows[0].reused = n
-            if any(row.job.keep for row in rows):
+            # Who asks twice may ask again, as a vote does until its budget is spent.  To store what is asked once, as
+            # in learning and measuring, would only cost.
+            if prompt in self._asked or any(row.job.keep for row in rows):
                 self._store(at, prompt)
+            self._asked.add(prompt)
+        if len(self._asked) > REMEMBERED:
+            self._asked.clear()
         self.rows += [row for rows in groups.values() for row in rows]
         ends = torch.cumsum(torch.tensor(lengths), 0) - 1
         return self._sample(model.logits(hidden[ends])[attend.source], first)

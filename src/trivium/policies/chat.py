@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trivium.errors import UserError
+from trivium.errors import ContextFull, UserError
 from trivium.types import Message, Request, Segment
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Chat:
     def prompt(self, request: Request, context: int) -> tuple[int, ...]:
         """All ids that a request's samples continue.  A prefix from a source without ids is read by its text.
 
-        Raises UserError when they leave no room in a context of `context` tokens.
+        Raises ContextFull when they leave no room in a context of `context` tokens.
         """
         ids = self.encode(request.messages)
         for s in request.prefix:
@@ -69,7 +69,7 @@ class Chat:
         if not ids:
             raise UserError(f"the prompt is empty, and {self.name} needs at least one token to continue")
         if len(ids) >= context:
-            raise UserError(
+            raise ContextFull(
                 f"the prompt has {len(ids)} tokens but {self.name} reads at most {context - 1};"
                 " shorten the question or choose a policy with a longer context"
             )

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from trivium.engine.draw import Uniforms, draw
 from trivium.engine.engine import Job, Row, judge_end
-from trivium.errors import UserError
+from trivium.errors import ContextFull, UserError
 from trivium.policies.chat import Chat
 from trivium.types import Completion, Policy, Request, Segment, Usage
 
@@ -48,7 +48,7 @@ class FallbackPolicy(Chat):
         return UNBOUNDED
 
     async def sample(self, request: Request) -> list[Completion]:
-        """`request.n` completions, in order.  Raises UserError when the prompt does not fit into the context."""
+        """`request.n` completions, in order.  Raises ContextFull when the prompt does not fit into the context."""
         if request.n < 1:
             raise UserError(f"n={request.n} samples: expected at least 1")
         prompt = self.prompt(request, self.context)
@@ -86,7 +86,7 @@ class FallbackPolicy(Chat):
     @torch.inference_mode()
     def _logprobs(self, prompt: tuple[int, ...], ids: tuple[int, ...]) -> list[float]:
         if len(prompt) + len(ids) > self.context:
-            raise UserError(
+            raise ContextFull(
                 f"prompt and continuation have {len(prompt) + len(ids)} tokens but {self.name} reads at most"
                 f" {self.context}"
             )

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from trivium.engine.engine import Engine, Job, Row
-from trivium.errors import UserError
+from trivium.errors import ContextFull, UserError
 from trivium.models.convert import from_decoder
 from trivium.models.decoder import Decoder
 from trivium.models.logprob import completion_logprobs
@@ -56,7 +56,7 @@ class LocalPolicy(Chat):
     async def sample(self, request: Request) -> list[Completion]:
         """`request.n` completions, in order, through the shared batch.
 
-        Raises UserError when the prompt does not fit into the model's context.
+        Raises ContextFull when the prompt does not fit into the model's context.
         """
         if request.n < 1:
             raise UserError(f"n={request.n} samples: expected at least 1")
@@ -85,12 +85,12 @@ class LocalPolicy(Chat):
     async def score(self, request: Request, continuations: Sequence[Segment]) -> list[tuple[float, ...]]:
         """Log-probabilities (temperature 1) of each continuation's ids after the request's prompt and prefix.
 
-        Raises UserError when prompt and continuation do not fit into the model's context.
+        Raises ContextFull when prompt and continuation do not fit into the model's context.
         """
         prompt = self.prompt(request, self.model.c.context)
         longest = max((len(c.ids) for c in continuations), default=0)
         if len(prompt) + longest > self.model.c.context:
-            raise UserError(
+            raise ContextFull(
                 f"prompt and continuation have {len(prompt) + longest} tokens but {self.name} reads at most"
                 f" {self.model.c.context}"
             )

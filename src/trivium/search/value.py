@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from trivium.errors import UnknownName, Unsupported, UserError
+from trivium.errors import ContextFull, UnknownName, Unsupported, UserError
 from trivium.registry import Registry, check_options, parse_spec
 from trivium.search.lm import LM, Chain, Scorer, turn
 from trivium.types import Message, Question, Segment
@@ -79,11 +79,19 @@ async def by_itself(question: Question, lm: LM, source: Chain | str, *, n: int =
     """The policy's own belief that a solution is right: P(yes) / (P(yes) + P(no)), asked in a context of its own.
 
     Kadavath et al. 2022, arXiv:2207.05221, who call it P(True).  A policy that cannot score is asked n times instead,
-    and the value is the share of yes among the replies that say either; 0.5 if none does.  Counts as a judge call.
+    and the value is the share of yes among the replies that say either; 0.5 if none does, or if the response leaves no
+    room in the policy's context to ask about it.  Counts as a judge call.
     """
     response = source if isinstance(source, str) else source.response
     asked = turn(question, Message("assistant", response), Message("user", DOUBT))
     lm.count_judgement()
+    try:
+        return await _doubted(lm, asked, n)
+    except ContextFull:
+        return 0.5
+
+
+async def _doubted(lm: LM, asked: Question, n: int) -> float:
     if lm.scores:
         yes, no = (sum(p) for p in await lm.score(asked, [_word(lm, "yes"), _word(lm, "no")]))
         return 1 / (1 + math.exp(min(no - yes, 700.0)))

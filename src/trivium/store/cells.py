@@ -14,33 +14,42 @@ from pathlib import Path
 from typing import Any
 
 from trivium.errors import UserError
-from trivium.store.files import disk, finite, json_line, read_lines, replacing, write_json
+from trivium.store.files import disk, finite, json_line, own_folder, read_lines, replacing, write_json
 from trivium.store.traces import trace_from_json, trace_line
 from trivium.types import Problem, Trace
 
 
 class Cells:
-    """The cells in `folder`, made where there is none.
+    """The cells in `folder`, made where there is none; a context manager, which owns them until its end.
 
     Raises:
         UserError: the folder holds a comparison with other `settings`.
+        RunError: another comparison is writing there.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder = folder
-        path = folder / "settings.json"
-        with disk(path):
+        with disk(folder):
             (folder / "cells").mkdir(parents=True, exist_ok=True)
+        self._lock = own_folder(folder, "choose another --out")
+        path = folder / "settings.json"
         if not path.exists():
             write_json(path, settings)
             return
         before = json.loads(path.read_text(encoding="utf-8"))
         if changed := [k for k, v in finite(settings).items() if before.get(k) != v]:
+            self._lock.close()
             key = changed[0]
             raise UserError(
                 f"{folder} holds a comparison with {key}={before.get(key)}, and this one has {key}={settings[key]}; "
                 "choose another --out, or go on with the same settings"
             )
+
+    def __enter__(self) -> Cells:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.close()
 
     def has(self, spec: str, budget: float, seed: int) -> bool:
         """Whether a cell is finished."""

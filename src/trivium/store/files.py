@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import gc
 import json
 import math
@@ -11,7 +12,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import orjson
 
@@ -56,6 +57,21 @@ def json_line(row: Mapping[str, Any]) -> bytes:
     except TypeError:  # something in it that JSON or 64 bits have not: rare, and looking first takes far longer
         text = json.dumps(finite(row), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return (text + "\n").encode(errors="replace")
+
+
+def own_folder(folder: Path, instead: str) -> IO[bytes]:
+    """Take a folder's lock, held until what is returned is closed; `instead` says what else could be done.
+
+    Raises:
+        RunError: another process holds it.
+    """
+    lock = open(folder / ".lock", "ab")  # noqa: SIM115 - held until it is closed
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise RunError(f"another process is writing {folder}; wait for it to end, or {instead}") from error
+    return lock
 
 
 @contextmanager

@@ -13,7 +13,6 @@ that length, so that it reads as if the run had never been interrupted.
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
 import os
@@ -27,7 +26,7 @@ from typing import IO, Any
 
 from trivium.errors import RunError, UserError
 from trivium.store import machine
-from trivium.store.files import disk, json_line, read_lines, sync_folder, sync_tree, write_json
+from trivium.store.files import disk, json_line, own_folder, read_lines, sync_folder, sync_tree, write_json
 from trivium.store.query import compact
 from trivium.store.traces import trace_line
 from trivium.types import Problem, Trace
@@ -213,17 +212,7 @@ class Run:
             self._lock = None
 
     def _own(self) -> None:
-        if self._lock:
-            return
-        lock = open(self.path / ".lock", "ab")  # noqa: SIM115 - held until `close`
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
-            raise RunError(
-                f"another process is writing {self.path}; wait for it to end, or start a run of another --name"
-            ) from error
-        self._lock = lock
+        self._lock = self._lock or own_folder(self.path, "start a run of another --name")
 
     def _append(self, name: str, line: bytes) -> None:
         self._own()
