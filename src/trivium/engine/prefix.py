@@ -44,11 +44,12 @@ class PrefixStore:
 
     def add(self, ids: Sequence[int], keys: Tensor, values: Tensor) -> None:
         """Store a sequence whose keys and values are [layers, kv_heads, len(ids), head_dim]; only what is new is
-        copied.
+        copied, and nothing that could never fit.
         """
         path = list(self._walk(ids))
         at = sum(n for _, n in path)
-        if at == len(ids):
+        new_bytes = 2 * keys[:, :, at:].numel() * keys.element_size()
+        if not 0 < new_bytes <= self.limit:
             return
         stem = self._root
         if path:
