@@ -51,7 +51,9 @@ clean:  ## remove .venv and caches; runs are kept
 	$(PIP) -e '.[dev]' $(CONSTRAINTS:%=-c %)
 	@touch $@ .venv/demo.stamp
 
+# llm-reasoners asks for every maker's client and GPU kernels; its search needs nothing that is not here already.
 .venv/bench.stamp: pyproject.toml $(CONSTRAINTS) | .venv/bin/python
 	@echo "Setting up .venv for benchmarks (once)"
 	$(PIP) -e '.[dev,bench]' $(CONSTRAINTS:%=-c %)
+	$(PIP) --no-deps llm-reasoners $(CONSTRAINTS:%=-c %)
 	@touch $@ .venv/demo.stamp

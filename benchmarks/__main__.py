@@ -24,9 +24,11 @@ BENCHMARKS = {
     "tiny-steps": "bench_tiny_steps",
     "group-sampling": "bench_group_sampling",
     "tree-reuse": "bench_tree_reuse",
+    "reasoners-mcts": "bench_reasoners_mcts",
     "grpo-step": "bench_grpo_step",
 }
 """In order of length: what is quick is on disk first."""
+RIVALS = ("trl", "datasets", "llm-reasoners")
 
 
 def main(words: list[str] | None = None) -> int:
@@ -38,7 +40,7 @@ def main(words: list[str] | None = None) -> int:
     asked = parser.parse_args(words)
     if asked.pairs < 1:
         parser.error(f"--pairs {asked.pairs}: expected at least 1")
-    made = {"machine": machine(), "commit": commit(), "versions": versions((*PACKAGES, "trl", "datasets"))}
+    made = {"machine": machine(), "commit": commit(), "versions": versions((*PACKAGES, *RIVALS))}
     failed = []
     for name in asked.only or BENCHMARKS:
         began = time.perf_counter()
