@@ -21,7 +21,7 @@ from trivium.types import Sampling
 TASKS = ("sums:terms=7", "rules:hops=6,distractors=12")
 """Prompts of 38 and of some 190 tokens."""
 METHOD, PROBLEMS, MAX_TOKENS = "mcts:n=16,depth=6,branch=3", 16, 96
-PREFIX_BYTES = 1 << 28
+PREFIX_BYTES = 1 << 30
 
 
 def rows(pairs: int = 5) -> list[Row]:

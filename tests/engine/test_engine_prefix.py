@@ -171,3 +171,16 @@ def test_long_and_short_beginnings_share_a_batch():
         said.append(sorted((jobs.index(r.job), r.index, tuple(r.ids)) for r in rows))
         assert e.counters.reused == (60 + 39 if keep else 0)
     assert said[0] == said[1]
+
+
+def test_what_goes_on_from_the_store_is_next():
+    e = engine(max_rows=2)
+    first = Job(tuple(range(7, 27)), GREEDY.but(max_tokens=3), keep=True)
+    e.submit(first)
+    [row] = [row for _ in range(5) if e.busy for row in e.step()]
+    cold = [Job(tuple(range(30 + i, 50 + i)), GREEDY.but(max_tokens=3)) for i in range(4)]
+    warm = Job((*first.prompt, *row.ids), GREEDY.but(max_tokens=3), 2)
+    for job in (*cold, warm):
+        e.submit(job)
+    ended = [row for _ in range(50) if e.busy for row in e.step()]
+    assert [(r.job, r.index) for r in ended] == [(warm, 0), (warm, 1), *((job, 0) for job in cold)]

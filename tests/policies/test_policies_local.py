@@ -220,3 +220,21 @@ def test_bf16_weights_are_saved_as_they_are(tmp_path):
     again = load(tmp_path, "again", "bf16")
     assert all(torch.equal(v, again.model.state_dict()[k]) for k, v in policy.model.state_dict().items())
     hf_model("llama").config.dtype = "float32"
+
+
+def test_a_talk_reads_only_its_newest_turn():
+    policy, said = local(), [Message("user", "a first question")]
+
+    async def talk():
+        for turn in ("and now", "once more", "the last"):
+            [answer] = await policy.sample(Request(tuple(said), Sampling(max_tokens=4)))
+            yield answer.usage.prompt_tokens - answer.usage.cached_tokens
+            said.extend((Message("assistant", "well"), Message("user", turn)))
+
+    async def listen():
+        return [computed async for computed in talk()]
+
+    computed = asyncio.run(listen())
+    whole = [len(policy.encode(tuple(said[:n]))) for n in (1, 3, 5)]
+    assert computed[:2] == whole[:2]
+    assert computed[2] < whole[2] - whole[1] + 10, "the newest turn and the words that open an answer"

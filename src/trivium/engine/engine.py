@@ -87,7 +87,7 @@ class Engine:
         decode: Callable[[Sequence[int]], str],
         max_rows: int = 128,
         cache_bytes: int = 1 << 30,
-        prefix_bytes: int = 1 << 28,
+        prefix_bytes: int = 1 << 30,
     ) -> None:
         self.model, self.eos, self.decode = model, eos, decode
         self.max_rows, self.cache_bytes = max_rows, cache_bytes
@@ -105,10 +105,18 @@ class Engine:
         return bool(self.rows or self.queue)
 
     def submit(self, job: Job) -> None:
-        """Queue all samples of a job.  Raises ValueError when the prompt leaves no room in the model's context."""
+        """Queue all samples of a job.  Raises ValueError when the prompt leaves no room in the model's context.
+
+        A job that mostly goes on from what is stored is next: searches then end one after the other, and what they go
+        on from is not pushed out of the store by others that have hardly begun.
+        """
         if not 0 < len(job.prompt) < self.model.c.context:
             raise ValueError(f"prompt of {len(job.prompt)} tokens; expected 1 to {self.model.c.context - 1}")
-        self.queue.extend((job, i) for i in range(job.n))
+        samples = [(job, i) for i in range(job.n)]
+        if 2 * sum(keys.shape[2] for keys, _ in self.prefixes.find(job.prompt)) > len(job.prompt):
+            self.queue.extendleft(reversed(samples))
+        else:
+            self.queue.extend(samples)
 
     def reset(self) -> None:
         """Forget everything queued, running and cached, such as after a step that failed half-way."""

@@ -61,8 +61,9 @@ class LocalPolicy(Chat):
         if request.n < 1:
             raise UserError(f"n={request.n} samples: expected at least 1")
         prompt = self.prompt(request, self.model.c.context)
-        # A search that goes on from steps stops at them, or says how far it got; what it may go on from is kept.
-        keep = bool(request.prefix or request.sampling.stop)
+        # A search that goes on from steps stops at them, or says how far it got, and a talk goes on from its turns.
+        talk = any(message.role == "assistant" for message in request.messages)
+        keep = bool(request.prefix or request.sampling.stop or talk)
         job = Job(prompt, request.sampling, request.n, request.seed, keep)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Row]] = loop.create_future()
