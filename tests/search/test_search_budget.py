@@ -58,11 +58,11 @@ def within(budget: Budget, used: Usage) -> bool:
 
 
 async def restless(question: Question, lm: LM) -> Answer:
-    """Samples, extends and maps concurrently, until nothing is left."""
+    """Samples and extends concurrently, until nothing is left."""
     first, _ = await asyncio.gather(lm.sample(question, n=3), lm.sample(question, n=2, max_tokens=7))
     lm.offer(first[0].answering(lm.answer(first[0])))
     while True:
-        await lm.map(lambda chain: lm.extend(chain, n=2, stop="\n"), first)
+        await asyncio.gather(*(lm.extend(chain, n=2, stop="\n") for chain in first))
 
 
 limits = st.one_of(st.none(), st.integers(1, 3000))
@@ -199,7 +199,7 @@ def test_racing_and_cancelling_calls_does_not_make_them_free() -> None:
 
 def test_a_call_that_does_not_fit_waits_for_the_others_to_give_back() -> None:
     async def crowd(question: Question, lm: LM) -> Answer:
-        waves = await lm.map(lambda _: lm.sample(question, max_tokens=100), range(5))
+        waves = await asyncio.gather(*(lm.sample(question, max_tokens=100) for _ in range(5)))
         return waves[0][0].answering(str([c.finish for [c] in waves]))
 
     trace = attempt(crowd, "scripted:delay=0.001", Budget(sampled_tokens=250))

@@ -15,10 +15,9 @@ from trivium.policies import policy
 from trivium.policies.scripted import Scripted, Turn
 from trivium.search import method
 from trivium.search.driver import solve
-from trivium.search.panel import each
 from trivium.search.round_table import weight
 from trivium.search.stated import HOW_SURE, confidence
-from trivium.types import Answer, Budget, Completion, Message, Policy, Problem, Question, Request, Trace
+from trivium.types import Budget, Completion, Message, Policy, Problem, Question, Request, Trace
 
 TEXT = "What is 41 + 87 - 35?"
 QUESTION = Question("q", (Message("system", "Be brief."), Message("user", TEXT)), "number")
@@ -208,27 +207,6 @@ def test_same_seeds_same_answers_whatever_the_timing(spec: str, budget: Budget |
         for k in (1, 7, None)
     )
     assert alone == sevens == together
-
-
-def test_one_after_the_other_where_tokens_are_limited() -> None:
-    async def overlap(question: Question, lm: Any) -> Answer:
-        running = most = 0
-
-        async def work(_: int) -> None:
-            nonlocal running, most
-            running += 1
-            most = max(most, running)
-            await lm.sample(question, max_tokens=5)
-            running -= 1
-
-        await each(lm, work, range(4))
-        return Answer(str(most), "")
-
-    def most(budget: Budget | None) -> str | None:
-        [trace] = solve(overlap, [PROBLEM], policy("scripted:delay=0.001"), budget=budget)
-        return trace.answer
-
-    assert (most(None), most(Budget(total_tokens=10_000))) == ("4", "1")
 
 
 class Short(Scripted):

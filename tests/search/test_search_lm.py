@@ -350,7 +350,7 @@ def test_self_of_a_response_that_fills_the_context_is_undecided() -> None:
     async def doubt(question: Question, lm: LM) -> float:
         return await lm.value("Answer: 93", "self")
 
-    assert result(doubt, Short()) == "0.5"
+    assert result(doubt, Short(sums())) == "0.5"
 
 
 def test_rollout_is_the_share_of_the_most_common_answer() -> None:
@@ -534,18 +534,18 @@ def test_branches_go_side_by_side_unless_the_budget_could_refuse_one_of_them() -
         async def work(i: int) -> None:
             nonlocal running, most
             running, most = running + 1, max(most, running + 1)
-            texts.extend(c.text for _ in range(2) for c in await lm.sample(question, max_tokens=10))
+            texts.extend([c.text for _ in range(2) for c in await lm.sample(question, max_tokens=10)])
             running -= 1
 
         await lm.map(work, range(4))
-        return Answer(f"{most} at a time", " ".join(sorted(texts)))
+        return Answer(f"{most} at a time", " | ".join(sorted(texts)))
 
     def seen(budget: Budget | None) -> tuple[str | None, str]:
         trace = attempt(overlap, policy("scripted:random,delay=0.001"), budget)
         return trace.answer, trace.response
 
     free, said = seen(None)
-    assert (free, len(set(said.split(" ")))) == ("4 at a time", 8)
+    assert (free, len(set(said.split(" | ")))) == ("4 at a time", 8)
     assert seen(Budget(seconds=60)) == (free, said)
     for unit in ("sampled_tokens", "total_tokens", "calls", "tool_steps", "oracle_calls"):
         assert seen(Budget(**{unit: 10_000})) == ("1 at a time", said), "a budget that nobody feels changes no seed"
@@ -567,7 +567,7 @@ async def everything(question: Question, lm: LM) -> Answer:
         after = voice.tell(best, f"[{ran.value}] ")
         doubt, _ = await asyncio.gather(voice.value(after, "self:n=2"), voice.value(best, "logprob"))
         ends = await voice.extend(after, n=2)
-        [again] = await voice.sample(turn(question, Message("assistant", ends[1].response), Message("user", "Again")))
+        [again] = await voice.sample(turn(question, Message("assistant", ends[-1].response), Message("user", "Again")))
         lm.note(after, value=doubt)
         lm.offer(again.answering(again.response))
         return f"{worth} {doubt} {seen} {again.response}"

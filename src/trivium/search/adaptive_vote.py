@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from trivium.errors import BudgetExhausted, UserError
-from trivium.search.ballots import Ballot, allowance_left, cast, need_limit, voting
+from trivium.search.ballots import Ballot, allowance_left, cast, voting
 from trivium.search.driver import Method
 from trivium.search.lm import LM
 from trivium.search.vote import elect
@@ -39,7 +39,7 @@ async def adaptive_vote(
     if not 0.5 <= threshold <= 1:
         raise UserError(f"threshold={threshold:g} is no chance that a leader leads; expected 0.5 to 1")
     if n is None:
-        need_limit(lm)
+        lm.need_limit()
     ballots: list[Ballot] = []
     left, rest = math.inf, math.inf if n is None else n
     while rest > 0 and not (n is None and allowance_left(lm) == left):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +11,6 @@ from trivium.search import of as inner_method
 from trivium.search.driver import Method
 from trivium.search.lm import LM, Chain
 from trivium.types import Answer, Question
-
-TOKENS = ("sampled_tokens", "total_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +36,26 @@ async def cast(
 ) -> list[Ballot]:
     """`n` ballots, or as many as the budget allows; `n=None` goes on until it is spent.
 
-    Each is a chain of thought at `temperature`, or with `of` a run of that method, which has its own options.  Runs go
-    on all at once; but where tokens are limited one after the other, so that those begun are finished and the order in
-    which replies arrive decides nothing.  Raises BudgetExhausted when there is no ballot at all, UserError for n=None
-    without a limit on tokens or seconds.
+    Each is a chain of thought at `temperature`, or with `of` a run of that method, which has its own options.  Raises
+    BudgetExhausted when there is no ballot at all, UserError for n=None without a limit on tokens or seconds.
     """
     if of is None:
         chains = await lm.sample(question, n=n, temperature=temperature)
         return [ballot(chain, lm.answer(chain)) for chain in chains]
     if n is None:
-        need_limit(lm)
+        lm.need_limit()
     elif n < 1:
         raise UserError(f"n={n} runs were asked for; expected 1 or more")
-    method, turn = inner_method(of), asyncio.Semaphore(n or 1 if tokens_left(lm) == math.inf else 1)
+    method = inner_method(of)
 
     async def run(_: int) -> Ballot | None:
-        async with turn:
-            try:
-                answer = await method(question, lm)
-            except BudgetExhausted:
-                return None
-            node, text = answer.node, answer.response
-            source = text if node is None else Chain(node, text, text, "stop", ())
-            return Ballot(answer, source, allowance_left(lm) <= 0)
+        try:
+            answer = await method(question, lm)
+        except BudgetExhausted:
+            return None
+        node, text = answer.node, answer.response
+        source = text if node is None else Chain(node, text, text, "stop", ())
+        return Ballot(answer, source, allowance_left(lm) <= 0)
 
     if n is not None:
         found = await lm.map(run, range(n))
@@ -82,19 +76,9 @@ def voting(ballots: Sequence[Ballot]) -> list[str | None]:
     return [ballot.answer.value for ballot in ballots] if all(value is None for value in whole) else whole
 
 
-def tokens_left(lm: LM) -> float:
-    """Tokens that remain of the budget; `inf` without a limit."""
-    return min(lm.left[unit] for unit in TOKENS)
-
-
 def allowance_left(lm: LM) -> float:
     """What remains of the unit of the budget that will be spent first, as far as one can tell; `inf` without a limit on
     tokens or seconds.
     """
-    return min(tokens_left(lm), lm.left["seconds"])
-
-
-def need_limit(lm: LM) -> None:
-    """Raise UserError where drawing until the budget is spent would never end."""
-    if allowance_left(lm) == math.inf:
-        raise UserError("n=none goes on until the budget is spent; give one of sampled_tokens or seconds, or a number")
+    left = lm.left
+    return min(left["sampled_tokens"], left["total_tokens"], left["seconds"])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from trivium.errors import UserError
 from trivium.search.lm import LM, turn
-from trivium.search.panel import Stand, agreed, ballots, each, present, speak, speakers
+from trivium.search.panel import Stand, agreed, ballots, present, speak, speakers
 from trivium.search.vote import elect
 from trivium.types import Answer, Message, Question
 
@@ -27,13 +27,13 @@ async def debate(
     if rounds < 1:
         raise UserError(f"debate: rounds={rounds}; expected 1 (no debate, a vote) or more")
     seats = speakers(question, lm, n)
-    stands = present(await each(lm, lambda seat: speak(seat, question, None, temperature), seats))
+    stands = present(await lm.map(lambda seat: speak(seat, question, None, temperature), seats))
     for _ in range(rounds - 1):
         lm.offer(elect(ballots(stands)))
         if len(stands) < n or (until_agreed and agreed(stands)):
             break  # where not all could speak, the budget is gone
         turns = [(seat, _rejoinder(question, stands, i), stands[i]) for i, seat in enumerate(seats)]
-        stands = present(await each(lm, lambda call: speak(*call, temperature), turns))
+        stands = present(await lm.map(lambda call: speak(*call, temperature), turns))
     return elect(ballots(stands))
 
 

@@ -8,7 +8,8 @@ problem and reference are not reachable from it (see `desk`); `oracle` asks the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -102,6 +103,18 @@ class LM:
         """What remains of the budget in each unit; `inf` where there is no limit."""
         return self._meter.left
 
+    @property
+    def limited(self) -> bool:
+        """Whether calls may be refused or cut for anything but the time, so that their order matters."""
+        return self._meter.limited
+
+    def need_limit(self) -> None:
+        """Raise UserError where going on until the budget is spent would never end."""
+        if not self._meter.limits_tokens and self._meter.seconds_left is None:
+            raise UserError(
+                "n=none goes on until the budget is spent; give one of sampled_tokens or seconds, or a number"
+            )
+
     def sample(
         self, source: Question | Chain, *, n: int | None = 1, **changes: Any
     ) -> Coroutine[Any, Any, list[Chain]]:
@@ -114,10 +127,8 @@ class LM:
         """
         if n is not None and n < 1:
             raise UserError(f"n={n} samples were asked for; expected 1 or more")
-        if n is None and not self._meter.limits_tokens and self._meter.seconds_left is None:
-            raise UserError(
-                "n=none draws samples until the budget is spent; give one of sampled_tokens or seconds, or a number"
-            )
+        if n is None:
+            self.need_limit()
         # The place of the call is fixed here, when it is written, and not when it is awaited.
         return self._draw(
             self._attempt.next_path(), source, n, self.sampling.but(**changes) if changes else self.sampling
@@ -157,17 +168,23 @@ class LM:
     async def values(
         self, sources: Sequence[Chain | str], by: str | Scorer = "logprob", *, question: Question | None = None
     ) -> list[float]:
-        """`value` of each, concurrently, in order."""
+        """`value` of each, in order, by `map`."""
         return await self.map(lambda source: self.value(source, by, question=question), sources)
 
     async def map(self, function: Callable[[A], Awaitable[B]], items: Iterable[A]) -> list[B]:
-        """`function` of every item, concurrently, in order.  The first failure is raised when all have ended."""
+        """`function` of every item, in order: concurrently, and the first failure is raised when all have ended.
+
+        Where the budget is `limited` one after the other up to the first failure, so that no timing decides who gets
+        the last of it.
+        """
         place = self._attempt.next_path()
 
         async def branch(i: int, item: A) -> B:
-            SCOPE.set(Scope(self._attempt.key, (*place, i)))
-            return await function(item)
+            with self._at((*place, i)):
+                return await function(item)
 
+        if self.limited:
+            return [await branch(i, x) for i, x in enumerate(items)]
         results = await asyncio.gather(*(branch(i, x) for i, x in enumerate(items)), return_exceptions=True)
         done: list[B] = []
         for result in results:
@@ -286,11 +303,7 @@ class LM:
 
     def path(self, chain: Chain) -> tuple[Segment, ...]:
         """All segments of a chain since its prompt, in order."""
-        node, said = chain.node, []
-        while node not in self._attempt.prompts:
-            said.append(self._trace.nodes[node].segment)
-            node = self._trace.nodes[node].parent
-        return tuple(reversed(said))
+        return self._since_prompt(chain)[1]
 
     def count_judgement(self) -> None:
         """Count one judgement by a policy; its calls and tokens are charged as any."""
@@ -308,9 +321,15 @@ class LM:
     async def _value(self, place: tuple[int, ...], source: Chain | str, by: str | Scorer, question: Question) -> float:
         from trivium.search.value import judgement  # which imports this module
 
+        with self._at(place):
+            return await judgement(by)(question, self, source)
+
+    @contextmanager
+    def _at(self, place: tuple[int, ...]) -> Iterator[None]:
+        """Number the calls made within from a place."""
         token = SCOPE.set(Scope(self._attempt.key, place))
         try:
-            return await judgement(by)(question, self, source)
+            yield
         finally:
             SCOPE.reset(token)
 
@@ -421,16 +440,21 @@ class LM:
         """Messages, node to hang from (unknown before the first call) and what was said since the last prompt."""
         if isinstance(source, Question):
             return source.messages, self._prompts.get(source.messages), ()
-        node, said, prompts = source.node, [], self._attempt.prompts
-        while node not in prompts:
-            said.append(self._trace.nodes[node].segment)
-            node = self._trace.nodes[node].parent
-        messages, reader = prompts[node]
+        prompt, said = self._since_prompt(source)
+        messages, reader = self._attempt.prompts[prompt]
         if reader is not self._policy:
             if not said:
                 return messages, self._prompts.get(messages), ()
             self._need_readable(messages, source.response, said, reader)
-        return messages, source.node, tuple(reversed(said))
+        return messages, source.node, said
+
+    def _since_prompt(self, chain: Chain) -> tuple[int, tuple[Segment, ...]]:
+        """The node of a chain's prompt, and all segments after it, in order."""
+        node, said, prompts = chain.node, [], self._attempt.prompts
+        while node not in prompts:
+            said.append(self._trace.nodes[node].segment)
+            node = self._trace.nodes[node].parent
+        return node, tuple(reversed(said))
 
     def _need_readable(
         self, messages: tuple[Message, ...], response: str, said: Sequence[Segment], reader: Policy

@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Literal
 
 from trivium.errors import BudgetExhausted, UserError
-from trivium.search.ballots import need_limit
 from trivium.search.lm import LM, Scorer
 from trivium.search.tree import Ends, Rule, Steps, Tree, TreeNode, check_counts, distinct, each, likelihood
 from trivium.types import Answer, Question
@@ -72,7 +71,7 @@ async def simulate(
     if n is not None and n < 1:
         raise UserError(f"n={n} simulations; expected 1 or more, or none for as many as the budget allows")
     if n is None:
-        need_limit(steps.lm)
+        steps.lm.need_limit()
     simulated = idle = 0
     while idle < IDLE if n is None else simulated < n:
         path = tree.descend(select, exploration)

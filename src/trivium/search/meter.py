@@ -30,12 +30,12 @@ class Grant(NamedTuple):
 
 
 class Meter:
-    """The running account of one attempt."""
+    """The running account of one attempt.  `limited`: something other than the time is."""
 
     __slots__ = (
         "_cached", "_calls", "_calls_limit", "_judged", "_oracle", "_oracle_limit", "_prompt", "_reserved_prompt",
         "_reserved_sampled", "_sampled", "_sampled_limit", "_start", "_tools", "_tools_limit", "_total_limit",
-        "_under_way", "_waiting", "budget", "closed", "limits_tokens",
+        "_under_way", "_waiting", "budget", "closed", "limited", "limits_tokens",
     )  # fmt: skip
 
     def __init__(self, budget: Budget | None) -> None:
@@ -46,6 +46,8 @@ class Meter:
         self._calls_limit = _limit(self.budget.calls)
         self._oracle_limit = _limit(self.budget.oracle_calls)
         self._tools_limit = _limit(self.budget.tool_steps)
+        limits = self._sampled_limit, self._total_limit, self._calls_limit, self._oracle_limit, self._tools_limit
+        self.limited = min(limits) < math.inf
         self._prompt = self._cached = self._sampled = self._calls = 0
         self._tools = self._judged = self._oracle = 0
         self._reserved_sampled = self._reserved_prompt = 0

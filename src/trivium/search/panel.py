@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from trivium.errors import BudgetExhausted, UserError
-from trivium.search.ballots import Ballot, ballot, tokens_left
+from trivium.search.ballots import Ballot, ballot
 from trivium.search.lm import LM, Chain
 from trivium.search.reply import reply
 from trivium.types import Question
-
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +53,6 @@ async def speak(lm: LM, asked: Question, before: Stand | None, temperature: floa
     if before is not None and before.answer is not None and (now.answer is None or chain.finish == "budget"):
         return before
     return now
-
-
-async def each(lm: LM, function: Callable[[A], Awaitable[B]], items: Sequence[A]) -> list[B]:
-    """`lm.map`; but one after the other where tokens are limited, so that no order of arrival decides who is cut."""
-    turn = asyncio.Semaphore(len(items) if tokens_left(lm) == math.inf else 1)
-
-    async def take(item: A) -> B:
-        async with turn:
-            return await function(item)
-
-    return await lm.map(take, items)
 
 
 def ballots(stands: Sequence[Stand]) -> list[Ballot]:

@@ -10,7 +10,6 @@ from typing import Literal
 from trivium.errors import BudgetExhausted, UserError
 from trivium.search.ballots import ballot, voting
 from trivium.search.lm import LM, Chain
-from trivium.search.panel import each
 from trivium.search.reply import if_room
 from trivium.search.tree import Steps
 from trivium.search.vote import majority
@@ -114,7 +113,7 @@ async def _branch(lm: LM, parent: Chain, children: int, temperature: float) -> t
         answer = lm.answer(whole)
         return Thread(whole, whole.response, answer or NOTHING, answer, _sampled(lm, whole))
 
-    return parent, await each(lm, finish, await steps.next(parent, children))
+    return parent, await lm.map(finish, await steps.next(parent, children))
 
 
 async def _obey(lm: LM, parent: Chain, children: int, temperature: float) -> tuple[Chain, list[Thread]]:
@@ -139,7 +138,7 @@ async def _obey(lm: LM, parent: Chain, children: int, temperature: float) -> tup
         return Thread(end, said, joined(end.text) or answer or NOTHING, answer, tokens)
 
     told = [lm.tell(called, f"\nThread {i}: {order}\n") for i, order in enumerate(orders, start=1)]
-    return called, await each(lm, child, told)
+    return called, await lm.map(child, told)
 
 
 def _conclude(lm: LM, threads: Sequence[Thread], parent: Chain, last_words: str) -> Answer:

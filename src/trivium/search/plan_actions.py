@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 from trivium.errors import BudgetExhausted, UnknownName, UserError
 from trivium.search.lm import LM, Chain, Scorer
-from trivium.search.panel import each
 from trivium.search.programs import abstaining, concluding, plain, read_program, reworded, value_of, with_value
 from trivium.search.reply import adopted, if_it_fits, reply
 from trivium.types import Answer, Message, Question
@@ -221,7 +220,7 @@ async def _search(question: Question, lm: LM, samples: int, by: str | Scorer, te
     root, records = lm.begin(question), [_Record(path) for path in PATHS]
     for keep in (*KEPT, 1):
         runs = [record for record in records for _ in range(samples)]
-        found = await each(lm, attempt, runs)
+        found = await lm.map(attempt, runs)
         for record, run in zip(runs, found, strict=True):
             if run is not None:
                 record.add(*run)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from trivium.errors import BudgetExhausted, UserError
 from trivium.search.lm import LM, Scorer
-from trivium.search.panel import Stand, agreed, ballots, each, present, speak, speakers
+from trivium.search.panel import Stand, agreed, ballots, present, speak, speakers
 from trivium.search.programs import reworded
 from trivium.search.vote import elect
 from trivium.types import Answer, Question
@@ -51,14 +51,14 @@ async def round_table(
         lm.note(now.chain, value=sure)
         return replace(now, confidence=sure)
 
-    stands = present(await each(lm, lambda seat: sit(seat, question, None), seats))
+    stands = present(await lm.map(lambda seat: sit(seat, question, None), seats))
     for _ in range(rounds):
         lm.offer(_verdict(stands, scale))
         if len(stands) < n or agreed(stands):
             break  # where not all could speak, the budget is gone
         asked = reworded(question, _discussion(stands), "")
         turns = [(seat, asked, stand) for seat, stand in zip(seats, stands, strict=True)]
-        stands = present(await each(lm, lambda call: sit(*call), turns))
+        stands = present(await lm.map(lambda call: sit(*call), turns))
     return _verdict(stands, scale)
 
 

@@ -21,8 +21,6 @@ from trivium.types import Answer
 A = TypeVar("A")
 B = TypeVar("B")
 Rule = Literal["uct", "puct"]
-LIMITED = ("sampled_tokens", "total_tokens", "calls")
-"""Units that calls are refused for when too little is left of them."""
 
 
 class Steps:
@@ -77,11 +75,11 @@ def distinct(chains: Iterable[Chain]) -> list[Chain]:
 
 
 async def each(lm: LM, function: Callable[[A], Awaitable[B]], items: Sequence[A]) -> list[B]:
-    """`function` of every item, in order: concurrently, unless the budget limits calls or tokens.
+    """`lm.map`; but items that take turns, or stand alone, are no branches: they are numbered in the search itself.
 
-    Then one after the other, because who gets the last tokens must not depend on which reply came first.
+    Only so do equal seeds grow the trees that were measured before `map` took turns.
     """
-    if len(items) == 1 or any(lm.left[unit] < math.inf for unit in LIMITED):
+    if len(items) == 1 or lm.limited:
         return [await function(item) for item in items]
     return await lm.map(function, items)
 
