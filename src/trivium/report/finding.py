@@ -128,4 +128,4 @@ def _tone(difference: Mapping[str, float]) -> Tone:
 
 
 def _signed(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return f"{round(100 * share, 1) + 0.0:+.1f}".replace("-", "\N{MINUS SIGN}")  # + 0.0: there is no negative zero
