@@ -188,7 +188,7 @@ def test_a_plan_looks_as_deep_as_it_is_told() -> None:
         trace = ask(f"plan-and-replan:depth={depth},breadth=2,keep={keep},by=logprob,max_steps=1", Scripted(script))
         assert sum(" a room" in node.segment.text for node in trace.nodes) == imagined
     for options in ("depth=0", "keep=0"):
-        with pytest.raises(UserError, match="1 or more of each"):
+        with pytest.raises(UserError, match="expected 1 or more"):
             ask(f"plan-and-replan:{options}", Scripted(script))
 
 

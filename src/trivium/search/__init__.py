@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from trivium.errors import UserError
 from trivium.registry import Registry, check_options, parse_spec
 from trivium.search.driver import Method
 
@@ -53,6 +54,13 @@ def method(spec: str) -> Method:
     function = METHODS.factory(name)
     _, options = check_options(f"method {name}", function, args, options, exclude={"question": None, "lm": None})
     return functools.partial(function, **options)
+
+
+def check_counts(method: str, **counts: int) -> None:
+    """Raises UserError for an option of a method that counts something and is below 1."""
+    for name, count in counts.items():
+        if count < 1:
+            raise UserError(f"{method}: {name}={count}; expected 1 or more")
 
 
 def of(inner: str | Method) -> Method:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 
 from trivium.errors import BudgetExhausted
+from trivium.search import check_counts
 from trivium.search.lm import LM, Scorer, turn
 from trivium.search.mcts import Final, conclude, evaluator, simulate
-from trivium.search.tree import Ends, Rule, Steps, Tree, TreeNode, check_counts
+from trivium.search.tree import Ends, Rule, Steps, Tree, TreeNode
 from trivium.types import Answer, Message, Question
 
 ASSOCIATE = (
@@ -28,7 +29,7 @@ async def associative_mcts(
     beta: float = 0.1,
     rollouts: int = 0,
     by: str | Scorer = "self",
-    voice: str = "",
+    voice: str | None = None,
     final: Final = "value",
     temperature: float = 0.7,
     association_tokens: int = 32,
@@ -45,7 +46,7 @@ async def associative_mcts(
     """
     check_counts("associative-mcts", branch=branch, depth=depth, association_tokens=association_tokens)
     steps, ends, tree = Steps(lm, delimiter, temperature), Ends(lm), Tree(lm, lm.begin(question))
-    brain, judge = lm.voice(voice) if voice else lm, evaluator(question, steps, ends, by, rollouts)
+    brain, judge = lm if voice is None else lm.voice(voice), evaluator(question, steps, ends, by, rollouts)
 
     async def associate(node: TreeNode) -> float:
         """Tell the node an association; how good it is, 0 for none."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from trivium.search import check_counts
 from trivium.search.lm import LM, Scorer
-from trivium.search.tree import Ends, Steps, check_counts, each
+from trivium.search.tree import Ends, Steps, each
 from trivium.types import Answer, Question
 
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from trivium.errors import UserError
 from trivium.sandbox import Outcome, Suspended
-from trivium.search.lm import LM
-from trivium.search.programs import abstaining, concluding, literal, parse_python, reworded, value_of
+from trivium.search.lm import LM, reworded
+from trivium.search.programs import abstaining, concluding, literal, parse_python, value_of
 from trivium.search.vote import majority
 from trivium.types import Answer, Message, Question
 from trivium.verify.parse import final_answer, parse_answer
@@ -49,7 +49,6 @@ say. Write the call after >>>, then ### Output, and then output = and the dictio
 ### Instruction
 """
 _CODE = "\n\n### Code\n"
-_STOP = ("### Instruction",)
 _HEADING = re.compile(r"^###[ \t]*output\b", re.IGNORECASE | re.MULTILINE)
 _OUTPUT = re.compile(r"^[ \t]*(?:###[ \t]*)?output\b", re.IGNORECASE | re.MULTILINE)
 _CALLED = re.compile(r"^[ \t]*>>>", re.MULTILINE)

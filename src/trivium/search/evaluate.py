@@ -48,19 +48,11 @@ def evaluate(
         method, task.problems(split, n, seed), policy, task=task, voices=voices, budget=budget, seed=seed,
         sampling=sampling, concurrency=concurrency, listen=listen,
     )  # fmt: skip
-    return summarise(traces)
-
-
-def summarise(traces: list[Trace]) -> Evaluation:
-    """The evaluation of traces that were judged already."""
     judged = [(t, t.verdict) for t in traces if t.verdict is not None and t.verdict.status != "error"]
-    usage = Usage()
-    for trace in traces:
-        usage += trace.usage
     return Evaluation(
         accuracy=wilson(sum(verdict.correct for _, verdict in judged), len(judged)),
         abstained=sum(trace.answer is None for trace, _ in judged),
         errors=len(traces) - len(judged),
-        usage=usage,
+        usage=sum((trace.usage for trace in traces), Usage()),
         traces=traces,
     )

@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from trivium.search.lm import LM, Chain
+from trivium.search import check_counts
+from trivium.search.lm import LM, Chain, reworded
 from trivium.search.reply import adopted, if_room
-from trivium.search.tree import check_counts, each
+from trivium.search.tree import each
 from trivium.types import Answer, Message, Question
 
 FIRST = (
@@ -125,15 +126,9 @@ def read_ideas(text: str, known: int) -> list[Idea]:
 
 async def _say(question: Question, lm: LM, more: str, temperature: float, max_tokens: int) -> Chain | None:
     """One reply to the question with more text after it, where there is room."""
-    asked, most = _after(question, more), min(max_tokens, lm.sampling.max_tokens)
+    asked = reworded(question, "", f"\n\n{more}") if more else question
+    most = min(max_tokens, lm.sampling.max_tokens)
     return await if_room(lm.sample(asked, temperature=temperature, max_tokens=most))
-
-
-def _after(question: Question, more: str) -> Question:
-    """The question with more text in its last message: not as a second turn, which some templates refuse."""
-    *before, last = question.messages
-    content = f"{last.content}\n\n{more}" if more else last.content
-    return replace(question, messages=(*before, Message(last.role, content)))
 
 
 def _told(thoughts: Sequence[Thought]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from trivium.errors import UserError
+from trivium.search import check_counts
 from trivium.search.lm import LM
 from trivium.search.reply import reply
 from trivium.types import Answer, Message, Question
@@ -30,8 +30,7 @@ async def least_to_most(question: Question, lm: LM, *, steps: int = 8, temperatu
     chain of thought; where the budget ends before the problem itself is reached it abstains, as the answer to a part is
     not the answer.  Gives no confidence.
     """
-    if steps < 1:
-        raise UserError(f"least-to-most: steps={steps}; expected 1 or more")
+    check_counts("least-to-most", steps=steps)
     *before, asked = question.messages
     blank = replace(question, messages=tuple(before))
     plan = await reply(blank, lm, _ask(f"{asked.content}\n\n{DECOMPOSE}"), temperature=temperature)

@@ -66,6 +66,12 @@ def turn(question: Question, *messages: Message) -> Question:
     return replace(question, messages=(*question.messages, *messages))
 
 
+def reworded(question: Question, before: str, after: str) -> Question:
+    """The question with text around its last message: not as a second turn of the user, which some templates refuse."""
+    *earlier, last = question.messages
+    return replace(question, messages=(*earlier, Message(last.role, f"{before}{last.content}{after}")))
+
+
 class LM:
     """What a method gets beside its question.
 

@@ -7,8 +7,9 @@ from contextlib import suppress
 from typing import Literal
 
 from trivium.errors import BudgetExhausted, UserError
+from trivium.search import check_counts
 from trivium.search.lm import LM, Scorer
-from trivium.search.tree import Ends, Rule, Steps, Tree, TreeNode, check_counts, distinct, each, likelihood
+from trivium.search.tree import Ends, Rule, Steps, Tree, TreeNode, distinct, each, likelihood
 from trivium.types import Answer, Question
 
 Final = Literal["vote", "visits", "value"]

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from trivium.errors import BudgetExhausted, UserError
+from trivium.errors import BudgetExhausted
+from trivium.search import check_counts
 from trivium.search.ballots import ballot, voting
 from trivium.search.lm import LM, Chain
 from trivium.search.reply import if_room
-from trivium.search.tree import Steps
+from trivium.search.tree import Steps, sampled
 from trivium.search.vote import majority
 from trivium.types import Answer, Question
 
@@ -57,9 +58,7 @@ async def parallel(
     confidence is the share of the answering threads that agree.  The parent's last node in the trace notes how
     many of the sampled tokens had to wait for one another, which is the latency of a machine wide enough.
     """
-    for name, value in (("children", children), ("spawns", spawns)):
-        if value < 1:
-            raise UserError(f"parallel: {name}={value}; expected 1 or more")
+    check_counts("parallel", children=children, spawns=spawns)
     parent, threads, waited, heard = lm.begin(question), list[Thread](), 0, 0
     for _ in range(spawns if by == "policy" else 1):
         parent, new = await (_obey if by == "policy" else _branch)(lm, parent, children, temperature)
@@ -76,7 +75,7 @@ async def parallel(
         heard = len(parent.response)
     else:
         parent = await _more(lm, parent, temperature) or parent
-    lm.note(parent, note=f"{_sampled(lm, parent) + waited} tokens in sequence")
+    lm.note(parent, note=f"{sampled(lm, parent) + waited} tokens in sequence")
     return _conclude(lm, threads, parent, parent.response[heard:])
 
 
@@ -109,9 +108,9 @@ async def _branch(lm: LM, parent: Chain, children: int, temperature: float) -> t
             try:
                 [whole] = await steps.finish(first)
             except BudgetExhausted:
-                return Thread(first, first.response, NOTHING, None, _sampled(lm, first))
+                return Thread(first, first.response, NOTHING, None, sampled(lm, first))
         answer = lm.answer(whole)
-        return Thread(whole, whole.response, answer or NOTHING, answer, _sampled(lm, whole))
+        return Thread(whole, whole.response, answer or NOTHING, answer, sampled(lm, whole))
 
     return parent, await lm.map(finish, await steps.next(parent, children))
 
@@ -134,7 +133,7 @@ async def _obey(lm: LM, parent: Chain, children: int, temperature: float) -> tup
             return Thread(order, "", NOTHING, None, 0)
         said = joined(end.text) or end.text
         answer = None if said.lower().startswith(NOTHING) else lm.answer(said)
-        tokens = _sampled(lm, end) - _sampled(lm, order)
+        tokens = sampled(lm, end) - sampled(lm, order)
         return Thread(end, said, joined(end.text) or answer or NOTHING, answer, tokens)
 
     told = [lm.tell(called, f"\nThread {i}: {order}\n") for i, order in enumerate(orders, start=1)]
@@ -151,8 +150,3 @@ def _conclude(lm: LM, threads: Sequence[Thread], parent: Chain, last_words: str)
         return Answer(answer, last_words, parent.node, sure)
     thread = threads[votes.index(winner)]
     return Answer(winner, thread.said, thread.chain.node, share)
-
-
-def _sampled(lm: LM, chain: Chain) -> int:
-    """The tokens on a chain that the policy sampled."""
-    return sum(len(s.ids) or len(s.logprobs) for s in lm.path(chain) if s.source == "model")

@@ -9,9 +9,10 @@ import math
 import re
 from dataclasses import dataclass, field, replace
 
-from trivium.errors import BudgetExhausted, UnknownName, UserError
-from trivium.search.lm import LM, Chain, Scorer
-from trivium.search.programs import abstaining, concluding, plain, read_program, reworded, value_of, with_value
+from trivium.errors import BudgetExhausted, UnknownName
+from trivium.search import check_counts
+from trivium.search.lm import LM, Chain, Scorer, reworded
+from trivium.search.programs import abstaining, concluding, plain, read_program, value_of, with_value
 from trivium.search.reply import adopted, if_it_fits, reply
 from trivium.types import Answer, Message, Question
 
@@ -78,8 +79,7 @@ async def plan_actions(
     which only drops questions that teach nothing, is left out.  The confidence is the mean value of a searched path.
     The trace notes the path of each answer.
     """
-    if samples < 1:
-        raise UserError(f"plan-actions: samples={samples}; expected 1 or more")
+    check_counts("plan-actions", samples=samples)
     if path not in (*PATHS, "choose", "search"):
         raise UnknownName("path", path, (*PATHS, "choose", "search"))
     lm.begin(question)

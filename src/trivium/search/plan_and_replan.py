@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trivium.errors import UserError
+from trivium.search import check_counts
 from trivium.search.acting import ACTION_TOKENS, SOLVED, play, say
 from trivium.search.lm import LM, Chain, Scorer
 from trivium.types import Answer, Question
@@ -42,8 +42,7 @@ async def plan_and_replan(
     environment says and no more.  Where all proposals agree nothing is imagined.  The trace keeps what was imagined,
     and its values, beside what happened.  Abstention and confidence as in `act`.
     """
-    if min(depth, keep) < 1:
-        raise UserError(f"plan-and-replan: depth={depth}, keep={keep}; expected 1 or more of each")
+    check_counts("plan-and-replan", depth=depth, breadth=breadth, keep=keep)
 
     async def propose(chain: Chain) -> list[Chain]:
         said = await say(lm, chain, "Action", n=breadth, max_tokens=ACTION_TOKENS, temperature=temperature)

@@ -6,8 +6,8 @@ import functools
 
 from trivium.errors import UserError
 from trivium.sandbox import Backend
-from trivium.search.lm import LM, Chain, turn
-from trivium.search.programs import abstaining, concluding, read_program, reworded, value_of, with_value
+from trivium.search.lm import LM, Chain, reworded, turn
+from trivium.search.programs import abstaining, concluding, read_program, value_of, with_value
 from trivium.types import Answer, Message, Question
 
 INSTRUCTION = (

@@ -7,24 +7,17 @@ import json
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from trivium.sandbox import Outcome
 from trivium.search.lm import LM, Chain
-from trivium.types import Answer, Message, Question
+from trivium.types import Answer, Question
 from trivium.verify.parse import parse_answer
 
 NAMES = ("ans", "answer", "result")
 """Variables that hold a program's answer, the first of them first."""
 _FENCES = {"json": "json", "sql": "sql", "program": "python"}
 _SCALAR = ("number", "choice", "truth", "expression", "maths")
-
-
-def reworded(question: Question, before: str, after: str) -> Question:
-    """The question with text around its last message: not as a second turn of the user, which some templates refuse."""
-    *earlier, last = question.messages
-    return replace(question, messages=(*earlier, Message(last.role, f"{before}{last.content}{after}")))
 
 
 def parse_python(source: str) -> ast.Module | None:

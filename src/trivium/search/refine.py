@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from trivium.errors import UserError
+from trivium.search import check_counts
 from trivium.search.lm import LM
 from trivium.search.revising import revise
 from trivium.types import Answer, Message, Question
@@ -36,8 +36,7 @@ async def refine(
     talk that has outgrown the policy's context.  Abstains where no draft has an answer; gives no confidence.  The
     trace's notes say which draft each revision replaced (see `flips`).
     """
-    if rounds < 1:
-        raise UserError(f"refine: rounds={rounds}; expected 1 or more")
+    check_counts("refine", rounds=rounds)
     judge = lm if critic is None else lm.voice(critic)
     return await revise(
         question, lm, judge, check=CRITICISE, again=REVISE, passes=content, rounds=rounds, temperature=temperature

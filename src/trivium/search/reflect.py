@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from trivium.errors import UserError
 from trivium.search.acting import SOLVED, after, play
-from trivium.search.lm import LM, turn
+from trivium.search.lm import LM, reworded, turn
 from trivium.types import Answer, Message, Question
 
 FAILED = (
@@ -59,9 +57,8 @@ async def reflect(
 
 
 def _remembering(question: Question, lessons: list[str]) -> Question:
-    """The question with lessons in its last message, which keeps the roles in turn."""
+    """The question with lessons below it."""
     if not lessons:
         return question
-    *before, last = question.messages
     told = "\n".join(["What you learnt from attempts that failed:", *(f"- {lesson}" for lesson in lessons)])
-    return replace(question, messages=(*before, replace(last, content=f"{last.content}\n{told}")))
+    return reworded(question, "", f"\n{told}")

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from trivium.errors import BudgetExhausted, UserError
-from trivium.search.lm import LM, Scorer
+from trivium.search.lm import LM, Scorer, reworded
 from trivium.search.panel import Stand, agreed, ballots, present, speak, speakers
-from trivium.search.programs import reworded
 from trivium.search.vote import elect
 from trivium.types import Answer, Question
 

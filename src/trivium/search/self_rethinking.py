@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-from trivium.errors import UserError
+from trivium.search import check_counts
 from trivium.search.lm import LM
 from trivium.search.revising import revise
 from trivium.types import Answer, Message, Question
@@ -43,8 +43,7 @@ async def self_rethinking(
     Abstains where no solution has an answer; gives no confidence.  The trace's notes say which solution each later one
     replaced (see `flips`).
     """
-    if rounds < 1:
-        raise UserError(f"self-rethinking: rounds={rounds}; expected 1 or more")
+    check_counts("self-rethinking", rounds=rounds)
     check = Message(
         "user",
         f"Mistakes of these kinds are common:\n{MISTAKES[domain]}\n"

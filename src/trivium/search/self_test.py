@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from trivium.errors import UserError
-from trivium.search.lm import LM, Chain, turn
-from trivium.search.programs import abstaining, parse_python, read_program, reworded
+from trivium.search import check_counts
+from trivium.search.lm import LM, Chain, reworded, turn
+from trivium.search.programs import abstaining, parse_python, read_program
 from trivium.types import Answer, Message, Question
 from trivium.verify.parse import parse_answer
 
@@ -57,10 +58,11 @@ async def self_test(
     once; ties go to what more candidates say, then to the first.  Candidates without an answer abstain.  Confidence:
     the share of the test sets that the answer passes.
     """
+    check_counts("self-test", candidates=candidates, tests=tests, rounds=rounds)
     of_program = question.answer_format == "program"
     testing = reworded(question, "", _TESTS if of_program else _CHECK)
     asked, best, top, fault = question, None, (-1, 0), Fault("", "")
-    for _ in range(max(1, rounds)):
+    for _ in range(rounds):
         try:
             chains = await lm.sample(asked, n=candidates, temperature=temperature)
         except UserError:

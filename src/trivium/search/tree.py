@@ -62,8 +62,12 @@ class Steps:
         return step.finish != "stop" or self.delimiter not in step.text
 
     def _room(self, chain: Chain) -> int:
-        said = sum(len(s.ids) or len(s.logprobs) for s in self.lm.path(chain) if s.source == "model")
-        return self.lm.sampling.max_tokens - said
+        return self.lm.sampling.max_tokens - sampled(self.lm, chain)
+
+
+def sampled(lm: LM, chain: Chain) -> int:
+    """The tokens on a chain that the policy sampled."""
+    return sum(len(s.ids) or len(s.logprobs) for s in lm.path(chain) if s.source == "model")
 
 
 def distinct(chains: Iterable[Chain]) -> list[Chain]:
@@ -82,13 +86,6 @@ async def each(lm: LM, function: Callable[[A], Awaitable[B]], items: Sequence[A]
     if len(items) == 1 or lm.limited:
         return [await function(item) for item in items]
     return await lm.map(function, items)
-
-
-def check_counts(method: str, **counts: int) -> None:
-    """Raises UserError for a count below 1."""
-    for name, count in counts.items():
-        if count < 1:
-            raise UserError(f"{method}: {name}={count}; expected 1 or more")
 
 
 class Ends:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from trivium.search import check_counts
 from trivium.search.beam import beam
 from trivium.search.lm import LM, Chain, Scorer
-from trivium.search.tree import Ends, Steps, check_counts, each
+from trivium.search.tree import Ends, Steps, each
 from trivium.types import Answer, Question
 
 
