@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from trivium.data.trees import Path, Tree, responses
 from trivium.errors import UserError
 from trivium.learn.batch import Rollout
 from trivium.learn.preference import Preference
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +32,7 @@ class Pairs:
     def __call__(self, trees: Sequence[Tree], seed: int) -> list[Preference]:
         made: list[Preference] = []
         for judged in responses(trees).values():
-            sides: dict[tuple[int, ...], tuple[list[Path], list[Path]]] = {}
-            for path, right in judged:
-                sides.setdefault(path.prompt, ([], []))[0 if right else 1].append(path)
-            facing = [
-                (good, bad) for right, wrong in sides.values() for good, bad in zip(right, wrong, strict=False)
-            ]  # fmt: skip
+            facing = _facing((path.prompt, right, path) for path, right in judged)
             made += [_preference(good, bad) for good, bad in facing[: self.k]]
         return made
 
@@ -53,15 +50,16 @@ def outcome_pairs(rollouts: Sequence[Rollout]) -> list[Preference]:
     Groups without both give nothing.  `start` is the first token at which the two differ, so that step-level losses
     credit only what follows the shared beginning.  Truncated answers are not used: they show no decision to prefer.
     """
-    groups: dict[int, tuple[list[Rollout], list[Rollout]]] = {}
-    for r in rollouts:
-        if not r.truncated:
-            groups.setdefault(r.group, ([], []))[0 if r.correct else 1].append(r)
-    return [
-        Preference(good.prompt, good.ids, bad.ids, start=shared_prefix(good.ids, bad.ids))
-        for right, wrong in groups.values()
-        for good, bad in zip(right, wrong, strict=False)
-    ]
+    facing = _facing((r.group, r.correct, r) for r in rollouts if not r.truncated)
+    return [Preference(good.prompt, good.ids, bad.ids, shared_prefix(good.ids, bad.ids)) for good, bad in facing]
+
+
+def _facing(judged: Iterable[tuple[Hashable, bool, T]]) -> list[tuple[T, T]]:
+    """Of (group, right, response): within each group, the k-th right response and the k-th wrong one."""
+    groups: dict[Hashable, tuple[list[T], list[T]]] = {}
+    for group, right, response in judged:
+        groups.setdefault(group, ([], []))[0 if right else 1].append(response)
+    return [pair for right, wrong in groups.values() for pair in zip(right, wrong, strict=False)]
 
 
 def shared_prefix(a: Sequence[int], b: Sequence[int]) -> int:
