@@ -240,7 +240,7 @@ def test_examples_are_ids_of_the_trees_and_nothing_else(trees, by):
 
 @given(st.lists(random_trees(), min_size=1, max_size=3))
 def test_the_prompt_is_worth_the_share_of_right_ends(trees):
-    (whole,) = [x for x in labels(trees) if x.ids == PROMPT] or [None]
+    (whole,) = [x for x in labels(trees) if x.ids == PROMPT]
     ends = list(itertools.chain.from_iterable(t.correct.values() for t in trees))
     assert (whole.value, whole.count) == (pytest.approx(sum(ends) / len(ends)), len(ends))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import replace
 from typing import Any
 
+import attempts
 import pytest
+from attempts import Poll, in_any_concurrency, notes, score
 
 from trivium.errors import UserError
 from trivium.policies import policy
@@ -16,6 +19,7 @@ from trivium.search.act import act
 from trivium.search.acting import SOLVED
 from trivium.search.driver import solve
 from trivium.search.lm import LM
+from trivium.search.plan_and_replan import plan_and_replan
 from trivium.search.reflect import FAILED
 from trivium.search.value import DOUBT
 from trivium.tasks import task, world
@@ -39,9 +43,7 @@ def house(n: int = 1) -> tuple[TextGraph, list[Problem]]:
 
 def ask(spec: str, model: Scripted, budget: Budget | None = None) -> Trace:
     built, problems = house()
-    [trace] = solve(method(spec), problems, model, task=built, budget=budget)
-    assert not trace.error
-    return trace
+    return attempts.ask(spec, model, budget, about=problems[0], task=built)
 
 
 def says(actions: list[str], said: dict[str, str] | None = None) -> Scripted:
@@ -92,7 +94,7 @@ def test_act_thinks_acts_and_observes() -> None:
     assert trace.response == "".join(text for _, text in segments(trace))
     assert trace.verdict is not None
     assert trace.verdict.correct
-    assert trace.nodes[trace.answer_node or 0].score == 1.0
+    assert score(trace) == 1.0
 
 
 def test_without_thoughts_an_action_is_all_that_is_said() -> None:
@@ -104,10 +106,10 @@ def test_without_thoughts_an_action_is_all_that_is_said() -> None:
 def test_an_episode_that_ends_unsolved_has_no_confidence_and_one_that_goes_on_has_none_to_give() -> None:
     failed = ask("act", says(["go hall", "go attic", "go hall", "go attic"]))
     assert "Failed: no steps are left." in failed.response
-    assert failed.nodes[failed.answer_node or 0].score == 0.0
+    assert score(failed) == 0.0
     assert failed.usage.tool_steps == 5
     stopped = ask("act:max_steps=1", says(["go hall"]))
-    assert (stopped.answer, stopped.nodes[stopped.answer_node or 0].score) == ("go hall", None)
+    assert (stopped.answer, score(stopped)) == ("go hall", None)
 
 
 def test_lines_that_end_without_a_line_break_are_completed() -> None:
@@ -161,13 +163,8 @@ def test_plans_are_imagined_and_only_the_first_action_of_the_best_is_done() -> N
 
     built, problems = house()
 
-    async def planned(question: Question, lm: LM) -> Answer:
-        from trivium.search.plan_and_replan import plan_and_replan
-
-        return await plan_and_replan(question, lm, breadth=12, by=taste)
-
-    [trace] = solve(planned, problems, Scripted(script), task=built)
-    assert not trace.error
+    how = functools.partial(plan_and_replan, breadth=12, by=taste)
+    trace = attempts.ask(how, script, about=problems[0], task=built)
     assert trace.answer == "go hall; go porch"
     assert trace.usage.tool_steps == 2
     dreams = [i for i, node in enumerate(trace.nodes) if "dream" in node.segment.text]
@@ -208,9 +205,7 @@ def test_a_failure_is_remembered_and_avoided() -> None:
     assert trace.answer == "go hall; go porch"
     assert trace.usage.tool_steps == 5 + 2
     assert trace.usage.oracle_calls == 0
-    assert [node.note for node in trace.nodes if node.note] == [
-        "trial 1 of 3: failed after 5 steps", "trial 2 of 3: solved after 2 steps",
-    ]  # fmt: skip
+    assert notes(trace) == ["trial 1 of 3: failed after 5 steps", "trial 2 of 3: solved after 2 steps"]
     once = ask("reflect:trials=1", Scripted(learner))
     assert once.usage.tool_steps == 5
     assert once.verdict is not None
@@ -221,9 +216,7 @@ def test_a_failure_is_remembered_and_avoided() -> None:
 
 def test_going_in_circles_is_a_failure_too() -> None:
     trace = ask("reflect:repeats=2,trials=2", says(["jump"]))
-    assert [node.note for node in trace.nodes if node.note] == [
-        "trial 1 of 2: failed after 3 steps", "trial 2 of 2: failed after 3 steps",
-    ]  # fmt: skip
+    assert notes(trace) == [f"trial {i} of 2: failed after 3 steps" for i in (1, 2)]
 
 
 @pytest.mark.parametrize("options", ["trials=0", "memory=-1"])
@@ -251,7 +244,7 @@ def test_what_was_done_is_what_is_judged_whatever_the_model_says(spec: str, scri
             written = action_lines(trace.response)
             assert trace.answer == ("; ".join(written) or None)
             if written:
-                confidence = trace.nodes[trace.answer_node or 0].score
+                confidence = score(trace)
                 assert verdict.correct == (confidence == 1.0), "the environment and the verifier agree"
             else:
                 assert verdict.status == "unparseable"
@@ -277,14 +270,7 @@ def test_budgets_cut_an_episode_and_never_break(spec: str) -> None:
 def test_equal_seeds_give_equal_episodes_whatever_the_concurrency(spec: str) -> None:
     built = task("text-graph")
     problems = built.problems("test", 9)
-    rows = [
-        [
-            (t.answer, t.response, replace(t.usage, seconds=0.0), t.finish)
-            for t in solve(method(spec), problems, Scripted(wander, delay=0.001), task=built, seed=2, concurrency=k)
-        ]
-        for k in (1, 7, None)
-    ]
-    assert rows[0] == rows[1] == rows[2]
+    in_any_concurrency(spec, problems, Scripted(wander, delay=0.001), task=built, seed=2)
 
 
 def test_episodes_of_one_attempt_take_turns() -> None:
@@ -310,9 +296,6 @@ def test_the_critic_is_asked_by_name() -> None:
     def script(turn: Turn) -> str:
         asked.append(turn.question)
         return "no" if turn.question == DOUBT else f" go {turn.rng.choice(['hall', 'attic', 'porch'])}\n"
-
-    class Poll(Scripted):
-        capabilities = frozenset({"logprobs", "ids", "prefix"})  # type: ignore[assignment]
 
     trace = ask("plan-and-replan:max_steps=2,breadth=6", Poll(script))
     assert DOUBT in asked

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 
+import attempts
 import pytest
 
 from trivium.errors import UnknownName
 from trivium.policies.scripted import Script, Scripted, Turn
-from trivium.search import METHODS, method
+from trivium.search import METHODS
 from trivium.search.associative_mcts import ASSOCIATE
-from trivium.search.driver import solve
 from trivium.search.lm import LM
-from trivium.types import Answer, Message, Problem, Question, Sampling, Trace
+from trivium.types import Answer, Message, Problem, Question, Trace
 
 QUESTION = Question("q", (Message("user", "Which way?"),), "number")
 PROBLEM = Problem(QUESTION, 1, "Answer: 1", "k", "test", "toy")
@@ -29,9 +29,7 @@ def told(turn: Turn, fact: str = "The sky is blue.\nAnd more.") -> str:
 
 def ask(spec: str, script: Script, **voices: Script) -> Trace:
     brains = {name: Scripted(brain, name) for name, brain in voices.items()}
-    [trace] = solve(method(spec), [PROBLEM], Scripted(script), voices=brains, sampling=Sampling(max_tokens=80))
-    assert not trace.error
-    return trace
+    return attempts.ask(spec, script, about=PROBLEM, max_tokens=80, voices=brains)
 
 
 def test_an_association_enters_the_response_before_the_next_step() -> None:
@@ -76,8 +74,7 @@ def test_the_value_is_that_of_the_step_and_a_share_of_the_associations() -> None
         answer: Answer = await search(question, lm, n=1, branch=1, beta=0.25, by=worth)
         return answer
 
-    [trace] = solve(associate, [PROBLEM], Scripted(script), sampling=Sampling(max_tokens=40))
-    assert not trace.error
+    trace = attempts.ask(associate, script, about=PROBLEM, max_tokens=40)
     step = next(n for n in trace.nodes if n.segment.text == "step\n")
     assert (step.visits, step.value) == (1, pytest.approx(0.5 + 0.25 * 2.0))
 

@@ -8,20 +8,20 @@ import time
 from collections.abc import Sequence
 
 import pytest
+from attempts import PROBLEM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivium.errors import RunError, Unsupported, UserError
 from trivium.policies import policy
 from trivium.policies.scripted import Scripted
-from trivium.search import method
+from trivium.search import driver, method
 from trivium.search.driver import Method, solve
 from trivium.search.lm import LM
 from trivium.types import (
     Answer,
     Budget,
     Completion,
-    Message,
     Policy,
     Problem,
     Question,
@@ -33,17 +33,13 @@ from trivium.types import (
 )
 
 
-def problem(i: int = 0, text: str = "What is 41 + 87 - 35?") -> Problem:
-    return Problem(Question(f"q{i}", (Message("user", text),), "number"), 93, "Answer: 93", f"k{i}", "test", "toy")
-
-
 def attempt(
     how: Method | str, model: Policy | str, budget: Budget | None, sampling: Sampling | None = None, **options: object
 ) -> Trace:
     how = method(how) if isinstance(how, str) else how
     model = policy(model) if isinstance(model, str) else model
     sampling = sampling or Sampling()
-    [trace] = solve(how, [problem()], model, budget=budget, sampling=sampling, **options)
+    [trace] = solve(how, [PROBLEM], model, budget=budget, sampling=sampling, **options)
     return trace
 
 
@@ -279,9 +275,12 @@ def test_left_is_infinite_without_a_budget_and_an_open_vote_is_refused() -> None
 @pytest.mark.parametrize(
     "spec", ["vote:n=none", "best-of-n:n=none", "vote:n=none,of=greedy", "adaptive-vote:n=none,threshold=1.0"]
 )
-def test_where_only_the_time_is_limited_samples_are_drawn_until_it_is_over(spec: str) -> None:
+def test_where_only_the_time_is_limited_samples_are_drawn_until_it_is_over(
+    spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "GRACE", 30.0)  # a machine that is busy with other things may stop for a while
     began = time.perf_counter()
     trace = attempt(spec, "scripted:sums,p=0.6,delay=0.02", Budget(seconds=0.4))
     assert trace.answer is not None
     assert len(trace.nodes) > 8
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 20

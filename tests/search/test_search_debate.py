@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
+from attempts import ASKED, PROBLEM, consult, in_any_concurrency, problems, reads_at_most, score
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,11 +17,8 @@ from trivium.search import method
 from trivium.search.driver import solve
 from trivium.search.round_table import weight
 from trivium.search.stated import HOW_SURE, confidence
-from trivium.types import Budget, Completion, Message, Policy, Problem, Question, Request, Trace
+from trivium.types import Budget, Message
 
-TEXT = "What is 41 + 87 - 35?"
-QUESTION = Question("q", (Message("system", "Be brief."), Message("user", TEXT)), "number")
-PROBLEM = Problem(QUESTION, 93, "Answer: 93", "k", "test", "toy")
 PAPER = (1.0, 0.8, 0.5, 0.3, 0.1)
 
 
@@ -35,30 +32,18 @@ def speaker(
             heard.append(turn.question)
         if turn.question == HOW_SURE:
             return sure
-        if turn.question == TEXT:
+        if turn.question == ASKED:
             return first
         return then if isinstance(then, str) else then(turn.question)
 
     return Scripted(script)
 
 
-def ask(spec: str, first: Policy, *others: Policy, budget: Budget | None = None, **options: Any) -> Trace:
-    voices = {f"v{i}": other for i, other in enumerate(others)}
-    [trace] = solve(method(spec), [PROBLEM], first, voices=voices, budget=budget, **options)
-    assert not trace.error, trace.error
-    return trace
-
-
-def score(trace: Trace) -> float | None:
-    assert trace.answer_node is not None
-    return trace.nodes[trace.answer_node].score
-
-
 def test_debaters_see_the_others_last_words_and_the_problem_and_the_majority_decides() -> None:
     heard: list[str] = []
     a = speaker("Answer: 1", "Answer: 93", heard=heard)
     b, c = speaker("Answer: 93", "Answer: 93"), speaker("Answer: 2", "Answer: 2")
-    trace = ask("debate", a, b, c)
+    trace = consult("debate", a, b, c)
     assert (trace.answer, trace.response) == ("93", "Answer: 93")
     assert score(trace) == pytest.approx(2 / 3)
     assert trace.usage.calls == 6
@@ -67,11 +52,15 @@ def test_debaters_see_the_others_last_words_and_the_problem_and_the_majority_dec
     assert "Answer: 93" in advice
     assert "Answer: 2" in advice
     assert "Answer: 1" not in advice
-    assert advice.endswith(TEXT)
+    assert advice.endswith(ASKED)
 
 
 def test_a_debater_keeps_all_of_its_own_turns_in_mind() -> None:
-    trace = ask("debate:rounds=3,n=2,until_agreed=false", speaker("Answer: 1", "Answer: 3"), speaker("no", "Answer: 2"))
+    question = replace(PROBLEM.question, messages=(Message("system", "Be brief."), *PROBLEM.question.messages))
+    trace = consult(
+        "debate:rounds=3,n=2,until_agreed=false", speaker("Answer: 1", "Answer: 3"), speaker("no", "Answer: 2"),
+        about=replace(PROBLEM, question=question),
+    )  # fmt: skip
     longest = max((n.segment.text for n in trace.nodes if n.segment.source == "prompt"), key=len)
     assert longest.count("user: ") == 3
     assert longest.count("assistant: ") == 3
@@ -80,24 +69,26 @@ def test_a_debater_keeps_all_of_its_own_turns_in_mind() -> None:
 
 def test_a_debate_ends_when_all_agree_unless_told_otherwise() -> None:
     same = speaker("Answer: 5", "Answer: 6")
-    assert ask("debate:rounds=4", same).answer == "5"
-    assert ask("debate:rounds=4", same).usage.calls == 3
-    assert ask("debate:rounds=4,until_agreed=false", same).answer == "6"
-    assert ask("debate:rounds=4,until_agreed=false", same).usage.calls == 12
+    assert consult("debate:rounds=4", same).answer == "5"
+    assert consult("debate:rounds=4", same).usage.calls == 3
+    assert consult("debate:rounds=4,until_agreed=false", same).answer == "6"
+    assert consult("debate:rounds=4,until_agreed=false", same).usage.calls == 12
 
 
 def test_one_round_is_a_vote_and_one_debater_checks_itself() -> None:
-    assert ask("debate:rounds=1", speaker("Answer: 5", "Answer: 6")).usage.calls == 3
-    alone = ask("debate:n=1,until_agreed=false", speaker("Answer: 5", lambda shown: f"Answer: {shown.count('Check')}"))
+    assert consult("debate:rounds=1", speaker("Answer: 5", "Answer: 6")).usage.calls == 3
+    alone = consult(
+        "debate:n=1,until_agreed=false", speaker("Answer: 5", lambda shown: f"Answer: {shown.count('Check')}")
+    )
     assert (alone.answer, alone.usage.calls) == ("1", 2)
 
 
 @pytest.mark.parametrize("spec", ["debate", "round-table"])
 def test_nonsense_leaves_a_speaker_with_its_answer_and_never_votes(spec: str) -> None:
     talks, mute = speaker("Answer: 7", "hm, who can say"), speaker("no idea", "still none")
-    trace = ask(spec, mute, talks, mute)
+    trace = consult(spec, mute, talks, mute)
     assert (trace.answer, trace.response, score(trace)) == ("7", "Answer: 7", 1.0)
-    silent = ask(spec, speaker("", ""))
+    silent = consult(spec, speaker("", ""))
     assert (silent.answer, silent.finish) == (None, "stop")
 
 
@@ -105,7 +96,7 @@ def test_nonsense_leaves_a_speaker_with_its_answer_and_never_votes(spec: str) ->
 @pytest.mark.parametrize("name", ["scripted:random", "scripted:endless", "scripted:p=0.3"])
 def test_any_output_and_any_budget_give_an_answer_or_none(spec: str, name: str) -> None:
     for tokens in (1, 30, 100, 200, 2000):
-        trace = ask(spec, policy(name), budget=Budget(sampled_tokens=tokens))
+        trace = consult(spec, policy(name), budget=Budget(sampled_tokens=tokens))
         assert trace.usage.sampled_tokens <= tokens
         if name == "scripted:p=0.3" and tokens >= 30:
             assert trace.answer is not None, "the best so far"
@@ -116,45 +107,45 @@ def test_a_budget_that_ends_in_a_later_round_keeps_what_was_said(spec: str) -> N
     a, b = speaker("Answer: 1", "Answer: 8"), speaker("Answer: 2", "Answer: 8")
     sure = 4 if spec == "round-table" else 0
     spent = 2 * (10 + sure)  # the first round, and no token more
-    trace = ask(spec + (",n=2" if "," in spec else ":n=2"), a, b, budget=Budget(sampled_tokens=spent))
+    trace = consult(spec + (",n=2" if "," in spec else ":n=2"), a, b, budget=Budget(sampled_tokens=spent))
     assert (trace.answer, trace.finish) == ("1", "budget")
 
 
 def test_speakers_are_the_policy_and_the_voices_in_turn() -> None:
-    trace = ask("debate:n=5,rounds=1", speaker("Answer: 1", ""), speaker("Answer: 2", ""))
+    trace = consult("debate:n=5,rounds=1", speaker("Answer: 1", ""), speaker("Answer: 2", ""))
     said = [n.segment.text for n in trace.nodes if n.segment.source == "model"]
     assert sorted(said) == ["Answer: 1"] * 3 + ["Answer: 2"] * 2
-    assert len({n.segment.text for n in ask("debate:n=3,rounds=1", policy("scripted:p=0.1")).nodes}) > 2, "seeds"
+    assert len({n.segment.text for n in consult("debate:n=3,rounds=1", policy("scripted:p=0.1")).nodes}) > 2, "seeds"
 
 
 def test_the_round_table_weighs_votes_by_stated_confidence() -> None:
     unsure, sure = speaker("Answer: 1", "Answer: 1", "0.7"), speaker("Answer: 2", "Answer: 2", "I am 95% sure")
-    trace = ask("round-table", unsure, unsure, sure)
+    trace = consult("round-table", unsure, unsure, sure)
     assert trace.answer == "2"
     assert score(trace) == pytest.approx(0.8 / (0.8 + 2 * 0.3))
     assert trace.usage.judge_calls == 9, "every answer of every round"
-    assert ask("round-table:weights=1 1 1 1 1", unsure, unsure, sure).answer == "1"
-    assert ask("round-table:weights=0 0 0 0 0", unsure, unsure, sure).answer == "1", "a tie: the first speaker"
+    assert consult("round-table:weights=1 1 1 1 1", unsure, unsure, sure).answer == "1"
+    assert consult("round-table:weights=0 0 0 0 0", unsure, unsure, sure).answer == "1", "a tie: the first speaker"
 
 
 def test_the_round_table_shows_every_group_with_its_size_and_confidence() -> None:
     heard: list[str] = []
     a, b = speaker("Answer: 1", "Answer: 2", "0.7", heard), speaker("it is 2", "Answer: 2", "1")
-    trace = ask("round-table:n=4", a, b)
+    trace = consult("round-table:n=4", a, b)
     assert (trace.answer, score(trace)) == ("2", 1.0)
     shown = next(text for text in heard if "Review" in text)
     for part in ("2 of 4 say 1:", "2 of 4 say 2:", "Answer: 1\n(confidence 0.70)", "it is 2\n(confidence 1.00)"):
         assert part in shown
-    assert shown.endswith(TEXT)
+    assert shown.endswith(ASKED)
     assert trace.usage.calls == 16, "consensus after one round of discussion"
 
 
 def test_the_round_table_stops_at_consensus_and_discusses_no_more_than_asked() -> None:
     same = speaker("Answer: 5", "Answer: 6")
-    assert ask("round-table", same).usage.calls == 6
+    assert consult("round-table", same).usage.calls == 6
     split = (speaker("Answer: 5", "Answer: 5"), speaker("Answer: 6", "Answer: 6"))
-    assert ask("round-table:n=2,rounds=0", *split).usage.calls == 4
-    assert ask("round-table:n=2,rounds=2", *split).usage.calls == 12
+    assert consult("round-table:n=2,rounds=0", *split).usage.calls == 4
+    assert consult("round-table:n=2,rounds=2", *split).usage.calls == 12
 
 
 @pytest.mark.parametrize(
@@ -189,39 +180,17 @@ def test_bad_options_are_refused_with_what_was_expected(spec: str) -> None:
         solve(method(spec), [PROBLEM], policy("scripted"))
 
 
-def content(trace: Trace) -> tuple[object, ...]:
-    tree = sorted("".join(s.text for s in trace.path(i)) for i in range(len(trace.nodes)))
-    return trace.answer, trace.response, tree, replace(trace.usage, seconds=0.0), trace.finish
-
-
 @pytest.mark.parametrize("spec", ["debate:n=4,rounds=3", "round-table:n=4", "round-table:by=self"])
 @pytest.mark.parametrize("budget", [None, Budget(sampled_tokens=150)])
 def test_same_seeds_same_answers_whatever_the_timing(spec: str, budget: Budget | None) -> None:
-    problems = [
-        Problem(Question(f"q{i}", (Message("user", f"What is {i + 11} + 87 - 35?"),), "number"), 0, "", "", "test", "t")
-        for i in range(15)
-    ]
     a, b = policy("scripted:p=0.5,delay=0.003"), policy("scripted:p=0.2,delay=0.002")
-    alone, sevens, together = (
-        [content(t) for t in solve(method(spec), problems, a, voices={"b": b}, budget=budget, seed=3, concurrency=k)]
-        for k in (1, 7, None)
-    )
-    assert alone == sevens == together
-
-
-class Short(Scripted):
-    """Reads at most 120 bytes, as a tiny model would, so that no discussion fits."""
-
-    async def sample(self, request: Request) -> list[Completion]:
-        if sum(len(m.content) for m in request.messages) > 120:
-            raise UserError("the prompt is too long")
-        return await Scripted.sample(self, request)
+    in_any_concurrency(spec, problems(15), a, voices={"b": b}, budget=budget, seed=3)
 
 
 @pytest.mark.parametrize("spec", ["debate", "round-table"])
 def test_who_cannot_read_the_others_stands_by_what_it_said(spec: str) -> None:
-    a, b = (Short(speaker(f"{'so ' * 20}Answer: {x}", "Answer: 0").script) for x in "12")
-    assert ask(spec, a, b).answer == "1"
-    long = replace(PROBLEM, question=replace(QUESTION, messages=(Message("user", "?" * 200),)))
+    a, b = (reads_at_most(120, speaker(f"{'so ' * 20}Answer: {x}", "Answer: 0").script) for x in "12")
+    assert consult(spec, a, b).answer == "1"
+    long = replace(PROBLEM, question=replace(PROBLEM.question, messages=(Message("user", "?" * 200),)))
     with pytest.raises(UserError, match="too long"):
-        solve(method(spec), [long], Short(lambda turn: ""))
+        solve(method(spec), [long], reads_at_most(120, lambda turn: ""))

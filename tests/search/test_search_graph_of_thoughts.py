@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import attempts
 import pytest
+from attempts import notes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trivium.policies.scripted import Script, Scripted, Turn
-from trivium.search import method
-from trivium.search.driver import solve
+from trivium.policies.scripted import Script, Turn
 from trivium.search.graph_of_thoughts import FIRST, HARD, Idea, read_ideas
-from trivium.types import Budget, Message, Problem, Question, Sampling, Trace
+from trivium.types import Budget, Message, Problem, Question, Trace
 
 ASKED = "How old are both together?"
 PROBLEM = Problem(Question("q", (Message("user", ASKED),), "number"), 30, "30", "k", "test", "toy")
 
 
 def ask(spec: str, script: Script, budget: Budget | None = None) -> Trace:
-    [trace] = solve(method(spec), [PROBLEM], Scripted(script), budget=budget, sampling=Sampling(max_tokens=80))
-    assert not trace.error
-    return trace
+    return attempts.ask(spec, script, budget, about=PROBLEM, max_tokens=80)
 
 
 class Play:
@@ -46,7 +44,7 @@ def test_layers_of_thoughts_are_put_together_into_one_answer() -> None:
     play = Play(["1. How old is Ann?\n2. How old is Bob?", "[2,1] What is the sum?", ""])
     trace = ask("graph-of-thoughts", play)
     assert trace.answer == "30"
-    thoughts = [n.note for n in trace.nodes if n.note]
+    thoughts = notes(trace)
     assert thoughts == ["thought: How old is Ann?", "thought: How old is Bob?", "thought: What is the sum?"]
     [sum_asked] = [t for t in play.heard if t.endswith("What is the sum?")]
     assert sum_asked.index("1. How old is Bob?") < sum_asked.index("2. How old is Ann?"), "in the order it named"
@@ -57,7 +55,7 @@ def test_layers_of_thoughts_are_put_together_into_one_answer() -> None:
 def test_a_hard_thought_gets_a_graph_of_its_own_down_to_the_depth() -> None:
     plans = ["How old is Ann?", "When was she born?", "", ""]
     deep = ask("graph-of-thoughts:depth=1", Play(list(plans), hard=("How old is Ann?", "When was she born?")))
-    assert "thought: When was she born?" in [n.note for n in deep.nodes]
+    assert "thought: When was she born?" in notes(deep)
     flat = Play(list(plans), hard=("How old is Ann?",))
     ask("graph-of-thoughts:depth=0", flat)
     assert not any(HARD in text for text in flat.heard), "where no graph may follow nobody asks"
@@ -66,7 +64,7 @@ def test_a_hard_thought_gets_a_graph_of_its_own_down_to_the_depth() -> None:
 def test_a_final_thought_ends_the_graph() -> None:
     play = Play(["How old is Ann?\nFINAL: What is twice that?\nHow tall?", "never asked"])
     trace = ask("graph-of-thoughts", play)
-    assert [n.note for n in trace.nodes if n.note] == ["thought: What is twice that?"]
+    assert notes(trace) == ["thought: What is twice that?"]
     assert trace.answer == "30"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
-import random
 import sys
 import time
 import types
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from attempts import Jittery, Mute, Poll, in_any_concurrency
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,27 +79,6 @@ class Corridor:
 
 
 @dataclass
-class World:
-    """A task to act in."""
-
-    name: str = "world"
-    summary: str = "a corridor"
-    max_tokens: int = 80
-    made: list[Corridor] = field(default_factory=list)
-
-    def problems(self, split: Split, n: int, seed: int = 0) -> list[Problem]:
-        return PROBLEMS[:n]
-
-    def verify(self, problem: Problem, response: str) -> Verdict:
-        value = problem.reference["value"]
-        return Verdict.right(value) if response.endswith(value) else Verdict.wrong()
-
-    def environment(self, problem: Problem) -> Corridor:
-        self.made.append(Corridor(2, problem.reference["note"]))
-        return self.made[-1]
-
-
-@dataclass
 class Still:
     """A task without an environment."""
 
@@ -112,6 +91,18 @@ class Still:
 
     def verify(self, problem: Problem, response: str) -> Verdict:
         return Verdict.right() if response.endswith(problem.reference["value"]) else Verdict.wrong()
+
+
+@dataclass
+class World(Still):
+    """A task to act in."""
+
+    name: str = "world"
+    made: list[Corridor] = field(default_factory=list)
+
+    def environment(self, problem: Problem) -> Corridor:
+        self.made.append(Corridor(2, problem.reference["note"]))
+        return self.made[-1]
 
 
 def attempt(how: Method, model: Policy | None = None, budget: Budget | None = None, **options: Any) -> Trace:
@@ -293,15 +284,6 @@ def test_text_without_ids_is_counted_by_whoever_reads_it() -> None:
 # Values
 
 
-class Mute(Scripted):
-    """A policy without log-probs that cannot score."""
-
-    capabilities = frozenset({"ids", "prefix"})  # type: ignore[assignment]
-
-    async def sample(self, request: Request) -> list[Completion]:
-        return [replace(c, segment=replace(c.segment, logprobs=())) for c in await Scripted.sample(self, request)]
-
-
 def test_logprob_is_the_geometric_mean_over_all_sampled_tokens() -> None:
     async def look(question: Question, lm: LM) -> tuple[float, float, float]:
         [one] = await lm.sample(question, stop=("\n",))
@@ -374,7 +356,7 @@ def test_values_by_the_oracle_by_a_function_and_by_its_address() -> None:
         return [
             await lm.values(texts, "oracle"),
             await lm.values(texts, lambda q, r: len(r)),
-            await lm.values(texts, "test_search_methods:length"),
+            await lm.values(texts, "attempts:length"),
             await lm.value("", later, question=other),
         ]
 
@@ -580,40 +562,11 @@ async def everything(question: Question, lm: LM) -> Answer:
     return Answer(" | ".join([*said, verdict.status]), said[0])
 
 
-class Jittery(Scripted):
-    """Answers after waits that have nothing to do with the request."""
-
-    waits = random.Random(0)
-
-    async def sample(self, request: Request) -> list[Completion]:
-        await asyncio.sleep(0.002 * self.waits.random())
-        return await Scripted.sample(self, request)
-
-
-class Poll(Scripted):
-    """Cannot score."""
-
-    capabilities = frozenset({"logprobs", "ids", "prefix"})  # type: ignore[assignment]
-
-    async def sample(self, request: Request) -> list[Completion]:
-        await asyncio.sleep(0.002 * Jittery.waits.random())
-        return await Scripted.sample(self, request)
-
-
-def content(trace: Trace) -> tuple[object, ...]:
-    tree = sorted("".join(s.text for s in trace.path(i)) for i in range(len(trace.nodes)))
-    return trace.answer, trace.response, tree, replace(trace.usage, seconds=0.0), trace.finish, trace.error
-
-
 def test_equal_seeds_give_equal_answers_in_every_verb_whatever_the_concurrency() -> None:
     voices = {"other": Poll(rambling, "other")}
-    alone, sevens, together = (
-        [content(t) for t in solve(everything, PROBLEMS, Jittery(rambling), task=World(), voices=voices, concurrency=k)]
-        for k in (1, 7, None)
-    )
-    assert not any(row[-1] for row in alone)
-    assert alone == sevens == together
-    assert len({row[0] for row in alone}) == len(PROBLEMS)
+    traces = in_any_concurrency(everything, PROBLEMS, Jittery(rambling), task=World(), voices=voices)
+    assert not any(trace.error for trace in traces)
+    assert len({trace.answer for trace in traces}) == len(PROBLEMS)
 
 
 @settings(max_examples=40, deadline=None)

@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from attempts import PROBLEM, Mute, ask, in_turn, problems, score
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trivium.errors import Unsupported, UserError
 from trivium.policies import policy
-from trivium.policies.scripted import Script, Scripted
 from trivium.search import method
 from trivium.search.driver import solve
 from trivium.search.vote import majority
-from trivium.types import Completion, Message, Problem, Question, Request, Segment, Trace
-
-QUESTION = Question("q", (Message("user", "What is 41 + 87 - 35?"),), "number")
-PROBLEM = Problem(QUESTION, 93, "Answer: 93", "k", "test", "toy")
-
-
-def ask(spec: str, model: Scripted) -> Trace:
-    [trace] = solve(method(spec), [PROBLEM], model)
-    return trace
-
-
-def in_turn(*lines: str) -> Script:
-    """A script for a single request, whose samples are `lines` in order."""
-    rest = iter(lines)
-    return lambda turn: next(rest)
-
-
-def length(question: Question, response: str) -> float:
-    """A scorer that the spec `by=test_search_methods:length` imports."""
-    return float(len(response))
 
 
 def test_greedy_is_one_deterministic_chain() -> None:
@@ -41,21 +21,20 @@ def test_greedy_is_one_deterministic_chain() -> None:
 
 
 def test_the_most_common_answer_wins_and_its_share_is_kept() -> None:
-    trace = ask("vote:n=5", Scripted(in_turn("Answer: 1", "so 2", "Answer: 2", "it is 3", "2")))
+    trace = ask("vote:n=5", in_turn("Answer: 1", "so 2", "Answer: 2", "it is 3", "2"))
     assert trace.answer == "2"
     assert trace.response == "so 2", "the first chain that says so"
-    assert trace.answer_node is not None
-    assert trace.nodes[trace.answer_node].score == pytest.approx(3 / 5)
+    assert score(trace) == pytest.approx(3 / 5)
 
 
 def test_abstentions_never_vote_even_in_the_majority() -> None:
-    trace = ask("vote:n=5", Scripted(in_turn("no idea", "", "Answer: 7", "hm", "who knows")))
+    trace = ask("vote:n=5", in_turn("no idea", "", "Answer: 7", "hm", "who knows"))
     assert trace.answer == "7"
-    assert trace.nodes[trace.answer_node or 0].score == 1.0
+    assert score(trace) == 1.0
 
 
 def test_when_everybody_abstains_so_does_the_vote() -> None:
-    trace = ask("vote:n=3", Scripted(in_turn("hm", "er", "")))
+    trace = ask("vote:n=3", in_turn("hm", "er", ""))
     assert trace.answer is None
     assert trace.response == "hm"
 
@@ -73,22 +52,15 @@ def test_majority(ballots: list[str | None]) -> None:
 
 
 def test_voting_beats_one_sample_when_errors_disagree() -> None:
-    problems = [
-        Problem(
-            Question(f"q{i}", (Message("user", f"What is {i + 11} + 87 - 35?"),), "number"), 0, "", f"{i}", "test", "t"
-        )
-        for i in range(100)
-    ]
-
     def correct(spec: str) -> int:
-        traces = solve(method(spec), problems, policy("scripted:p=0.5"))
-        return sum(t.answer == str(i + 11 + 87 - 35) for i, t in enumerate(traces))
+        traces = solve(method(spec), problems(100), policy("scripted:p=0.5"))
+        return sum(t.answer == p.reference for p, t in zip(problems(100), traces, strict=True))
 
     assert correct("vote:n=16") > 95 > 65 > correct("vote:n=1")
 
 
 def test_best_of_n_takes_the_highest_mean_logprob() -> None:
-    trace = ask("best-of-n:n=8", policy("scripted:random"))  # type: ignore[arg-type]
+    trace = ask("best-of-n:n=8", policy("scripted:random"))
     means = {
         i: sum(n.segment.logprobs) / len(n.segment.logprobs)
         for i, n in enumerate(trace.nodes)
@@ -99,23 +71,16 @@ def test_best_of_n_takes_the_highest_mean_logprob() -> None:
 
 def test_best_of_n_by_a_function_given_by_its_address() -> None:
     lines = ("Answer: 1", "I will not say, and at length", "So the answer: 2", "3")
-    trace = ask("best-of-n:n=4,by=test_search_methods:length", Scripted(in_turn(*lines)))
+    trace = ask("best-of-n:n=4,by=attempts:length", in_turn(*lines))
     assert trace.answer == "2", "the longest of those that answer at all"
 
 
 @pytest.mark.parametrize("by", ["nonsense", "no.such.module:f", "math:pi"])
 def test_best_of_n_by_something_else(by: str) -> None:
     with pytest.raises(UserError, match=by):
-        ask(f"best-of-n:n=2,by={by}", Scripted(in_turn("1", "2")))
+        ask(f"best-of-n:n=2,by={by}", in_turn("1", "2"))
 
 
 def test_best_of_n_without_logprobs_names_policies_that_have_them() -> None:
-    class Mute(Scripted):
-        async def sample(self, request: Request) -> list[Completion]:
-            return [
-                Completion(c.prompt, Segment("model", c.segment.ids, (), c.segment.text), c.finish, c.usage)
-                for c in await Scripted.sample(self, request)
-            ]
-
     with pytest.raises(Unsupported, match="smollm2"):
         ask("best-of-n:n=2", Mute(in_turn("1", "2")))

@@ -4,35 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
+from attempts import ASKED, ask, in_any_concurrency, problems, reads_at_most, score
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trivium.errors import UserError
 from trivium.policies import policy
-from trivium.policies.scripted import Script, Scripted, Turn
-from trivium.search import method
-from trivium.search.driver import solve
+from trivium.policies.scripted import Script, Turn
 from trivium.search.parallel import joined, spawned
-from trivium.types import Budget, Completion, Message, Policy, Problem, Question, Request, Trace
+from trivium.types import Budget, Trace
 
-QUESTION = Question("q", (Message("user", "What is 41 + 87 - 35?"),), "number")
-PROBLEM = Problem(QUESTION, 93, "Answer: 93", "k", "test", "toy")
 RESULTS = "The threads returned:"
-
-
-def ask(spec: str, model: Policy | Script, budget: Budget | None = None) -> Trace:
-    model = model if isinstance(model, Policy) else Scripted(model)
-    [trace] = solve(method(spec), [PROBLEM], model, budget=budget)
-    assert not trace.error, trace.error
-    return trace
-
-
-def score(trace: Trace) -> float | None:
-    assert trace.answer_node is not None
-    return trace.nodes[trace.answer_node].score
 
 
 def told(trace: Trace) -> list[str]:
@@ -179,17 +163,8 @@ def test_a_budget_that_ends_before_the_parent_is_back_returns_the_threads_majori
     assert (trace.answer, trace.finish) == ("4", "budget")
 
 
-class Short(Scripted):
-    """Reads at most 40 bytes of what was said, so that no result of a thread fits."""
-
-    async def sample(self, request: Request) -> list[Completion]:
-        if sum(len(s.text) for s in request.prefix) > 40:
-            raise UserError("the prompt is too long")
-        return await Scripted.sample(self, request)
-
-
 def test_a_parent_that_cannot_read_its_threads_leaves_the_answer_to_them() -> None:
-    trace = ask("parallel:children=30", Short(branching("Answer: 1")))
+    trace = ask("parallel:children=30", reads_at_most(len(ASKED) + 40, branching("Answer: 1")))
     assert (trace.answer, trace.finish) == ("93", "stop")
 
 
@@ -215,18 +190,4 @@ def test_bad_options(spec: str) -> None:
 @pytest.mark.parametrize("spec", ["parallel:children=4", "parallel:by=policy"])
 @pytest.mark.parametrize("budget", [None, Budget(sampled_tokens=200)])
 def test_same_seeds_same_answers_whatever_the_timing(spec: str, budget: Budget | None) -> None:
-    problems = [
-        Problem(Question(f"q{i}", (Message("user", f"What is {i + 11} + 87 - 35?"),), "number"), 0, "", "", "test", "t")
-        for i in range(15)
-    ]
-
-    def content(trace: Trace) -> tuple[object, ...]:
-        tree = sorted("".join(s.text for s in trace.path(i)) for i in range(len(trace.nodes)))
-        return trace.answer, trace.response, tree, replace(trace.usage, seconds=0.0), trace.finish
-
-    model = policy("scripted:p=0.5,delay=0.003")
-    alone, sevens, together = (
-        [content(t) for t in solve(method(spec), problems, model, budget=budget, seed=3, concurrency=k)]
-        for k in (1, 7, None)
-    )
-    assert alone == sevens == together
+    in_any_concurrency(spec, problems(15), policy("scripted:p=0.5,delay=0.003"), budget=budget, seed=3)

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import pytest
+from attempts import ASKED, PROBLEM, ask, in_any_concurrency, problems, reads_at_most
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trivium.errors import UnknownName, UserError
 from trivium.policies import policy
 from trivium.policies.scripted import Script, Scripted, Turn
-from trivium.search import method
-from trivium.search.driver import solve
 from trivium.search.plan_actions import CHECK, PATHS, doubts, required
-from trivium.types import Budget, Completion, Message, Policy, Problem, Question, Request, Split, Trace, Verdict
+from trivium.types import Budget, Problem, Split, Verdict
 
-TEXT = "What is 41 + 87 - 35?"
-QUESTION = Question("q", (Message("user", TEXT),), "number")
-PROBLEM = Problem(QUESTION, 93, "Answer: 93", "k", "test", "toy")
 CODE = "```python\nprint(41 + 87 - 35)\n```"
 
 
@@ -37,13 +32,6 @@ class Toy:
 
     def verify(self, problem: Problem, response: str) -> Verdict:
         return Verdict.right() if response.endswith("93") else Verdict.wrong()
-
-
-def ask(spec: str, model: Policy | Script, budget: Budget | None = None, **options: Any) -> Trace:
-    model = model if isinstance(model, Policy) else Scripted(model)
-    [trace] = solve(method(spec), [PROBLEM], model, budget=budget, **options)
-    assert not trace.error, trace.error
-    return trace
 
 
 def talk(*lines: tuple[str, str], heard: list[str] | None = None) -> Script:
@@ -64,8 +52,8 @@ def test_there_are_twelve_paths() -> None:
 
 def test_bare_words_ask_nothing_but_the_question() -> None:
     heard: list[str] = []
-    trace = ask("plan-actions:path=words", talk((TEXT, "Answer: 93"), heard=heard))
-    assert (trace.answer, heard) == ("93", [TEXT])
+    trace = ask("plan-actions:path=words", talk((ASKED, "Answer: 93"), heard=heard))
+    assert (trace.answer, heard) == ("93", [ASKED])
     assert trace.nodes[trace.answer_node or 0].note == "path: words"
 
 
@@ -73,7 +61,7 @@ def test_bare_words_ask_nothing_but_the_question() -> None:
 def test_every_path_asks_for_its_own_actions_in_one_message(path: str) -> None:
     heard: list[str] = []
     program = "program" in path
-    lines = [(CHECK, "all is correct"), ("The program gives: 93", "Answer: 93"), (TEXT, CODE if program else "= 93")]
+    lines = [(CHECK, "all is correct"), ("The program gives: 93", "Answer: 93"), (ASKED, CODE if program else "= 93")]
     trace = ask(f"plan-actions:path={path}", talk(*lines, heard=heard))
     assert trace.answer == "93"
     actions = set(path.split("+"))
@@ -88,15 +76,15 @@ def test_every_path_asks_for_its_own_actions_in_one_message(path: str) -> None:
 
 
 def test_a_check_that_finds_a_mistake_leads_to_another_solution() -> None:
-    lines = ((CHECK, "Hm. 41 + 87 is 128.\nIncorrect."), ("without that mistake", "Answer: 93"), (TEXT, "Answer: 90"))
+    lines = ((CHECK, "Hm. 41 + 87 is 128.\nIncorrect."), ("without that mistake", "Answer: 93"), (ASKED, "Answer: 90"))
     trace = ask("plan-actions:path=words+check", talk(*lines))
     assert (trace.answer, trace.usage.calls) == ("93", 3)
-    mute = ((CHECK, "incorrect"), ("without that mistake", "no idea"), (TEXT, "Answer: 90"))
+    mute = ((CHECK, "incorrect"), ("without that mistake", "no idea"), (ASKED, "Answer: 90"))
     assert ask("plan-actions:path=words+check", talk(*mute)).answer == "90"
 
 
 def test_a_program_is_repaired_once_and_its_result_is_the_answer_where_the_policy_has_none() -> None:
-    lines = [("does not work. ZeroDivisionError", CODE), (TEXT, "```python\nprint(1 / 0)\n```")]
+    lines = [("does not work. ZeroDivisionError", CODE), (ASKED, "```python\nprint(1 / 0)\n```")]
     trace = ask("plan-actions:path=program", talk(*lines))
     assert (trace.answer, trace.response) == ("93", "Answer: 93")
     assert trace.usage.tool_steps == 2
@@ -105,30 +93,30 @@ def test_a_program_is_repaired_once_and_its_result_is_the_answer_where_the_polic
 
 
 def test_a_program_that_never_works_abstains_or_is_checked_out_of_it() -> None:
-    broken = ((CHECK, "correct"), ("without that mistake", "Answer: 93"), (TEXT, "```python\nprint(8/0)\n```"))
+    broken = ((CHECK, "correct"), ("without that mistake", "Answer: 93"), (ASKED, "```python\nprint(8/0)\n```"))
     trace = ask("plan-actions:path=program", talk(*broken))
     assert (trace.answer, trace.response) == (None, ""), "no number is read out of a program that failed"
     assert ask("plan-actions:path=program+check", talk(*broken)).answer == "93"
-    assert ask("plan-actions:path=program", talk((TEXT, "Answer: 7"))).answer is None, "no program at all"
-    huge = ask("plan-actions:path=program", talk((TEXT, "```python\nans = 10 ** 5000\n```")))
+    assert ask("plan-actions:path=program", talk((ASKED, "Answer: 7"))).answer is None, "no program at all"
+    huge = ask("plan-actions:path=program", talk((ASKED, "```python\nans = 10 ** 5000\n```")))
     assert (huge.answer, huge.response) == (None, ""), "no answer has thousands of digits"
 
 
 def test_the_planner_chooses_and_words_are_the_way_out() -> None:
     planner = ("Which actions suit", "It is long. Required action: plan, words, check")
     heard: list[str] = []
-    trace = ask("plan-actions", talk(planner, (CHECK, "correct"), (TEXT, "Answer: 93"), heard=heard))
+    trace = ask("plan-actions", talk(planner, (CHECK, "correct"), (ASKED, "Answer: 93"), heard=heard))
     assert trace.answer == "93"
     assert trace.nodes[trace.answer_node or 0].note == "path: plan+words+check"
     assert len(heard) == 3
-    fails = talk(("Which actions suit", "program"), ("Python", "who knows"), (TEXT, "Answer: 93"))
+    fails = talk(("Which actions suit", "program"), ("Python", "who knows"), (ASKED, "Answer: 93"))
     trace = ask("plan-actions", fails)
     assert (trace.answer, trace.nodes[trace.answer_node or 0].note) == ("93", "path: words")
 
 
 def test_the_planner_may_be_another_voice() -> None:
     trace = ask(
-        "plan-actions:planner=boss", talk((TEXT, "Answer: 93")),
+        "plan-actions:planner=boss", talk((ASKED, "Answer: 93")),
         voices={"boss": Scripted(lambda turn: "Required action: rewrite, words")},
     )  # fmt: skip
     assert trace.nodes[trace.answer_node or 0].note == "path: rewrite+words"
@@ -206,17 +194,8 @@ def test_a_budget_cut_search_answers_by_the_best_so_far() -> None:
     assert (trace.answer, trace.finish) == ("93", "budget")
 
 
-class Short(Scripted):
-    """Reads at most 150 bytes, as a tiny model would."""
-
-    async def sample(self, request: Request) -> list[Completion]:
-        if sum(len(m.content) for m in request.messages) > 150:
-            raise UserError("the prompt is too long")
-        return await Scripted.sample(self, request)
-
-
 def test_a_policy_that_cannot_read_the_instructions_uses_words() -> None:
-    model = Short(talk((TEXT, "Answer: 93")))
+    model = reads_at_most(150, talk((ASKED, "Answer: 93")))
     assert ask("plan-actions", model).answer == "93"
     trace = ask("plan-actions:path=search,by=logprob", model)
     assert (trace.answer, trace.nodes[trace.answer_node or 0].note) == ("93", "path: words")
@@ -234,18 +213,4 @@ def test_bad_options() -> None:
 @pytest.mark.parametrize("spec", ["plan-actions", "plan-actions:path=search,by=logprob,samples=1"])
 @pytest.mark.parametrize("budget", [None, Budget(sampled_tokens=400)])
 def test_same_seeds_same_answers_whatever_the_timing(spec: str, budget: Budget | None) -> None:
-    problems = [
-        Problem(Question(f"q{i}", (Message("user", f"What is {i + 11} + 87 - 35?"),), "number"), 0, "", "", "test", "t")
-        for i in range(10)
-    ]
-
-    def content(trace: Trace) -> tuple[object, ...]:
-        tree = sorted("".join(s.text for s in trace.path(i)) for i in range(len(trace.nodes)))
-        return trace.answer, trace.response, tree, replace(trace.usage, seconds=0.0), trace.finish
-
-    model = policy("scripted:p=0.5,delay=0.002")
-    alone, sevens, together = (
-        [content(t) for t in solve(method(spec), problems, model, budget=budget, seed=3, concurrency=k)]
-        for k in (1, 7, None)
-    )
-    assert alone == sevens == together
+    in_any_concurrency(spec, problems(10), policy("scripted:p=0.5,delay=0.002"), budget=budget, seed=3)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import attempts
 import pytest
+from attempts import ASKED, in_any_concurrency, notes, reads_at_most
 
 from trivium.cli import main as cli
 from trivium.errors import UnknownName, UserError
@@ -22,21 +25,15 @@ from trivium.search.self_rethinking import AGAIN, MISTAKES, admits
 from trivium.store.traces import trace_from_json, trace_to_json
 from trivium.types import (
     Budget,
-    Completion,
     Message,
-    Policy,
     Problem,
     Question,
-    Request,
-    Sampling,
     Split,
-    Trace,
     Usage,
     Verdict,
 )
 from trivium.verify.parse import parse_answer
 
-ASKED = "What is 41 + 87 - 35?"
 QUESTION = Question("q", (Message("system", "Work it out."), Message("user", ASKED)), "number")
 PROBLEM = Problem(QUESTION, "93", "Answer: 93", "k", "test", "toy")
 METHODS = ("refine", "self-rethinking:rounds=3,temperature=1", "least-to-most:temperature=1")
@@ -66,14 +63,7 @@ def says(lines: Mapping[str, str | Sequence[str]]) -> Scripted:
     return Scripted(lambda turn: next(next(it for key, it in rest.items() if turn.question.startswith(key))))
 
 
-def ask(spec: str, model: Policy, budget: Budget | None = None, **options: object) -> Trace:
-    [trace] = solve(method(spec), [PROBLEM], model, task=Toy(), budget=budget, **options)
-    assert not trace.error
-    return trace
-
-
-def notes(trace: Trace) -> list[str]:
-    return [node.note for node in trace.nodes if node.note]
+ask = functools.partial(attempts.ask, about=PROBLEM, task=Toy())
 
 
 def test_refine_revises_until_the_critic_is_content() -> None:
@@ -219,15 +209,6 @@ def test_what_was_held_survives_the_end_of_the_budget() -> None:
     assert (cut.answer, notes(cut)) == ("93", ["draft"]), "a revision that was cut short replaces nothing"
 
 
-class Small(Scripted):
-    """Reads at most so many characters, as a model with a small context."""
-
-    async def sample(self, request: Request) -> list[Completion]:
-        if sum(len(m.content) for m in request.messages) > 260:
-            raise UserError("the prompt does not fit")
-        return await Scripted.sample(self, request)
-
-
 @pytest.mark.parametrize("spec", METHODS)
 def test_a_talk_that_outgrows_the_context_ends_with_what_there_is(spec: str) -> None:
     def script(turn: Turn) -> str:
@@ -235,7 +216,7 @@ def test_a_talk_that_outgrows_the_context_ends_with_what_there_is(spec: str) -> 
             "yes, wrong\nWhat is 1 + 1?\nWhat is 2 + 2?" * 3 if "question mark" in turn.question else "Answer: 93" * 3
         )
 
-    assert ask(spec, Small(script)).answer == "93"
+    assert ask(spec, reads_at_most(260, script)).answer == "93"
 
 
 @pytest.mark.parametrize("script", ["random", "endless", "sums"])
@@ -244,7 +225,7 @@ def test_any_output_is_survived_within_any_budget(spec: str, script: str) -> Non
     limits = (None, Budget(sampled_tokens=1), Budget(sampled_tokens=130), Budget(total_tokens=900), Budget(calls=2))
     for budget in limits:
         for seed in range(5):
-            trace = ask(spec, policy(f"scripted:{script}"), budget, sampling=Sampling(max_tokens=40), seed=seed)
+            trace = ask(spec, policy(f"scripted:{script}"), budget, max_tokens=40, seed=seed)
             if trace.answer is not None:
                 assert trace.answer == parse_answer("number", trace.response)
             for unit in ("sampled_tokens", "total_tokens", "calls"):
@@ -273,16 +254,9 @@ def doubtful(p: float) -> Script:
 def test_equal_seeds_give_equal_answers_one_at_a_time_in_sevens_and_all_at_once(
     spec: str, budget: Budget | None
 ) -> None:
-    def content_of(trace: Trace) -> tuple[object, ...]:
-        return trace.answer, trace.response, trace.nodes, replace(trace.usage, seconds=0.0), trace.finish, trace.error
-
     model = Scripted(doubtful(0.5), delay=0.002)
-    how, problems = method(spec), Toy().problems("test", 15)
-    runs = [
-        [content_of(t) for t in solve(how, problems, model, seed=2, concurrency=k, budget=budget)] for k in (1, 7, None)
-    ]
-    assert runs[0] == runs[1] == runs[2]
-    assert len({c[0] for c in runs[0]}) > 1 or budget
+    traces = in_any_concurrency(spec, Toy().problems("test", 15), model, seed=2, budget=budget)
+    assert len({trace.answer for trace in traces}) > 1 or budget
 
 
 def test_flips_agree_with_counting_by_hand_within_votes_too() -> None:

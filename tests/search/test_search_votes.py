@@ -2,54 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from dataclasses import replace
 
+import attempts
 import pytest
+from attempts import in_any_concurrency, in_turn, problems, score
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trivium.errors import UnknownName, UserError
 from trivium.policies import policy
-from trivium.policies.scripted import Script, Scripted
+from trivium.policies.scripted import Scripted
 from trivium.search import method, of
 from trivium.search.adaptive_vote import adaptive_vote, lead
 from trivium.search.best_of_n import best_of_n
-from trivium.search.driver import Method, solve
+from trivium.search.driver import solve
 from trivium.search.lm import LM
 from trivium.search.vote import vote
 from trivium.search.weighted_vote import weighted_vote, weights
-from trivium.types import Answer, Budget, Message, Problem, Question, Sampling, Trace
+from trivium.types import Answer, Budget, Question, Sampling
 from trivium.verify.parse import parse_answer
 
-
-def problem(i: int = 0) -> Problem:
-    question = Question(f"q{i}", (Message("user", f"What is {i + 11} + 87 - 35?"),), "number")
-    return Problem(question, i + 63, f"Answer: {i + 63}", f"k{i}", "test", "toy")
-
-
-PROBLEMS = [problem(i) for i in range(15)]
-
-
-def in_turn(*lines: str) -> Script:
-    rest = iter(lines)
-    return lambda turn: next(rest)
-
-
-def ask(how: Method | str, model: Scripted, budget: Budget | None = None, max_tokens: int = 256) -> Trace:
-    [trace] = solve(
-        method(how) if isinstance(how, str) else how,
-        [problem()],
-        model,
-        budget=budget,
-        sampling=Sampling(max_tokens=max_tokens),
-    )
-    assert not trace.error
-    return trace
-
-
-def length(question: Question, response: str) -> float:
-    return float(len(response))
+PROBLEMS = problems(15)
+ask = functools.partial(attempts.ask, about=PROBLEMS[0])
 
 
 def worth(**scores: float) -> object:
@@ -61,20 +37,20 @@ def test_weights_may_overrule_the_majority() -> None:
     lines = ("Answer: 1", "Answer: 2", "hm", "Answer: 1", "Answer: 2", "Answer: 1")
 
     async def weighted(question: Question, lm: LM) -> Answer:
-        return await weighted_vote(question, lm, n=6, by=worth(a1=0.1, a2=0.5))  # type: ignore[arg-type]
+        return await weighted_vote(question, lm, n=6, by=worth(a1=0.1, a2=0.5))
 
-    trace = ask(weighted, Scripted(in_turn(*lines)))
+    trace = ask(weighted, in_turn(*lines))
     assert (trace.answer, trace.response) == ("2", "Answer: 2")
-    assert trace.nodes[trace.answer_node or 0].score == pytest.approx(1.0 / 1.3)
+    assert score(trace) == pytest.approx(1.0 / 1.3)
 
 
 def test_equal_weights_and_a_hot_softmax_are_the_plain_vote_and_a_cold_one_is_the_best_chain() -> None:
     lines = ("Answer: 1", "Answer: 2 2", "Answer: 2 2", "Answer: 333")
-    by = "test_search_votes:length"
-    assert ask(f"weighted-vote:n=4,by={by},softmax=1000", Scripted(in_turn(*lines))).answer == "2"
-    assert ask(f"weighted-vote:n=4,by={by},softmax=0.01", Scripted(in_turn(*lines))).answer == "2"
+    by = "attempts:length"
+    assert ask(f"weighted-vote:n=4,by={by},softmax=1000", in_turn(*lines)).answer == "2"
+    assert ask(f"weighted-vote:n=4,by={by},softmax=0.01", in_turn(*lines)).answer == "2"
     lines = ("Answer: 1", "Answer: 2", "Answer: 2", "Answer: 333")
-    assert ask(f"weighted-vote:n=4,by={by},softmax=0.01", Scripted(in_turn(*lines))).answer == "333"
+    assert ask(f"weighted-vote:n=4,by={by},softmax=0.01", in_turn(*lines)).answer == "333"
 
     async def equal(question: Question, lm: LM) -> Answer:
         return await weighted_vote(question, lm, n=16, by=lambda q, r: 0.25)
@@ -86,7 +62,7 @@ def test_equal_weights_and_a_hot_softmax_are_the_plain_vote_and_a_cold_one_is_th
 
 def test_the_default_weight_is_the_geometric_mean_of_token_probabilities() -> None:
     for lines in (("Answer: 1", "so: 7", "hm"), ("no 5", "so it is 5", "aaaa 7", "aaaaaaaa 7", "zzzz 5")):
-        trace = ask(f"weighted-vote:n={len(lines)}", Scripted(in_turn(*lines)))
+        trace = ask(f"weighted-vote:n={len(lines)}", in_turn(*lines))
         total: dict[str, float] = {}
         for node in trace.nodes[1:]:
             value = parse_answer("number", node.segment.text)
@@ -95,16 +71,16 @@ def test_the_default_weight_is_the_geometric_mean_of_token_probabilities() -> No
                 total[value] = total.get(value, 0.0) + weight
         assert len(total) == 2
         assert trace.answer == max(total, key=lambda value: total[value])
-        assert trace.nodes[trace.answer_node or 0].score == pytest.approx(max(total.values()) / sum(total.values()))
+        assert score(trace) == pytest.approx(max(total.values()) / sum(total.values()))
 
 
 def test_weights_of_zero_fall_back_on_counting_and_abstentions_have_none() -> None:
     async def nothing(question: Question, lm: LM) -> Answer:
         return await weighted_vote(question, lm, n=4, by=lambda q, r: 0.0)
 
-    trace = ask(nothing, Scripted(in_turn("hm", "Answer: 2", "er", "Answer: 2")))
-    assert (trace.answer, trace.nodes[trace.answer_node or 0].score) == ("2", 1.0)
-    silent = ask("weighted-vote:n=3", Scripted(in_turn("hm", "er", "")))
+    trace = ask(nothing, in_turn("hm", "Answer: 2", "er", "Answer: 2"))
+    assert (trace.answer, score(trace)) == ("2", 1.0)
+    silent = ask("weighted-vote:n=3", in_turn("hm", "er", ""))
     assert (silent.answer, silent.response) == (None, "hm")
 
 
@@ -133,17 +109,17 @@ def test_bad_options() -> None:
         ("best-of-n:over=min-step", "by=self"),
     ):
         with pytest.raises(UserError, match=said):
-            ask(spec, policy("scripted"))  # type: ignore[arg-type]
+            ask(spec, policy("scripted"))
     with pytest.raises(UnknownName, match="refine"):
-        ask("vote:of=refin", policy("scripted"))  # type: ignore[arg-type]
+        ask("vote:of=refin", policy("scripted"))
 
 
 def test_four_that_agree_are_enough_and_three_are_not() -> None:
     assert lead(3, 0) == 15 / 16
     assert lead(4, 0) == 31 / 32
-    trace = ask("adaptive-vote", policy("scripted"))  # type: ignore[arg-type]
+    trace = ask("adaptive-vote", policy("scripted"))
     assert (trace.answer, len(trace.nodes)) == ("63", 1 + 4)
-    one_by_one = ask("adaptive-vote:wave=1", policy("scripted"))  # type: ignore[arg-type]
+    one_by_one = ask("adaptive-vote:wave=1", policy("scripted"))
     assert len(one_by_one.nodes) == 1 + 4
 
 
@@ -162,7 +138,7 @@ def test_a_doubtful_vote_draws_on_until_n_or_until_none_can_catch_up() -> None:
     assert len(ask("adaptive-vote:n=10,wave=4,threshold=1", split).nodes) == 1 + 10, "waves of 4, 4 and 2"
     trace = ask("adaptive-vote:n=5,wave=1,threshold=1", Scripted(lambda turn: "Answer: 8"))
     assert len(trace.nodes) == 1 + 3, "three of five cannot be overtaken"
-    assert trace.nodes[trace.answer_node or 0].score == 1.0
+    assert score(trace) == 1.0
 
 
 def test_abstentions_make_no_lead() -> None:
@@ -175,13 +151,13 @@ def test_abstentions_make_no_lead() -> None:
 def test_an_adaptive_vote_is_cheaper_and_nearly_as_good() -> None:
     model = policy("scripted:p=0.7")
     fixed, adaptive = (solve(method(s), PROBLEMS, model) for s in ("vote:n=40", "adaptive-vote"))
-    right = [sum(t.answer == str(p.reference) for t, p in zip(ts, PROBLEMS, strict=True)) for ts in (fixed, adaptive)]
+    right = [sum(t.answer == p.reference for t, p in zip(ts, PROBLEMS, strict=True)) for ts in (fixed, adaptive)]
     assert right == [15, 15]
     assert sum(t.usage.sampled_tokens for t in adaptive) < 0.4 * sum(t.usage.sampled_tokens for t in fixed)
 
 
 def test_a_cut_adaptive_vote_says_what_leads() -> None:
-    trace = ask("adaptive-vote:wave=1,threshold=1", policy("scripted"), Budget(sampled_tokens=100), max_tokens=60)  # type: ignore[arg-type]
+    trace = ask("adaptive-vote:wave=1,threshold=1", policy("scripted"), Budget(sampled_tokens=100), max_tokens=60)
     assert (trace.answer, trace.finish) == ("63", "budget")
     assert trace.usage.sampled_tokens <= 100
 
@@ -194,20 +170,20 @@ def test_a_process_reward_looks_at_every_beginning() -> None:
         return {"a": 0.9, "b": 0.2, "c": 0.5}.get(response.strip()[-1], 0.8)
 
     async def steps(question: Question, lm: LM) -> Answer:
-        return await best_of_n(question, lm, n=2, by=scorer, over=over)  # type: ignore[arg-type]
+        return await best_of_n(question, lm, n=2, by=scorer, over=over)
 
     lines = ("a\nb\n\nAnswer: 1", "c\nc\nAnswer: 2")
     over = "min-step"
-    assert ask(steps, Scripted(in_turn(*lines))).answer == "2", "min 0.5 beats min 0.2"
+    assert ask(steps, in_turn(*lines)).answer == "2", "min 0.5 beats min 0.2"
     assert set(judged) == {"a\n", "a\nb\n", "a\nb\n\nAnswer: 1", "c\n", "c\nc\n", "c\nc\nAnswer: 2"}
     over = "mean-step"
-    assert ask(steps, Scripted(in_turn(*lines))).answer == "1", "mean 1.9 / 3 beats mean 1.8 / 3"
+    assert ask(steps, in_turn(*lines)).answer == "1", "mean 1.9 / 3 beats mean 1.8 / 3"
     over = "response"
-    assert ask(steps, Scripted(in_turn(*lines))).answer == "1", "equal in the end, so the first"
+    assert ask(steps, in_turn(*lines)).answer == "1", "equal in the end, so the first"
 
 
 def test_a_process_reward_by_rollouts_goes_on_from_each_step() -> None:
-    trace = ask("best-of-n:n=3,by=rollout:n=2,over=min-step", policy("scripted:p=0.6"))  # type: ignore[arg-type]
+    trace = ask("best-of-n:n=3,by=rollout:n=2,over=min-step", policy("scripted:p=0.6"))
     told = [n for n in trace.nodes if n.segment.source == "tool"]
     assert len(told) == 3 * 3, "two equations and an answer each"
     assert trace.usage.calls == 1 + 9
@@ -225,17 +201,17 @@ def test_ballots_may_be_runs_of_a_method_by_name_or_by_function() -> None:
     model = policy("scripted:p=0.6")
     traces = solve(method("vote:n=9,of=vote:n=3;temperature=1"), PROBLEMS, model)
     assert all(len(t.nodes) == 1 + 9 * 3 for t in traces)
-    assert sum(t.answer == str(p.reference) for t, p in zip(traces, PROBLEMS, strict=True)) == 15
+    assert sum(t.answer == p.reference for t, p in zip(traces, PROBLEMS, strict=True)) == 15
 
     async def by_function(question: Question, lm: LM) -> Answer:
         return await vote(question, lm, n=5, of=halving)
 
     for trace in solve(by_function, PROBLEMS, model):
         assert len(trace.nodes) == 1 + 10
-        assert trace.nodes[trace.answer_node or 0].score in {k / 5 for k in range(1, 6)}
+        assert score(trace) in {k / 5 for k in range(1, 6)}
     assert of(halving) is halving
     for spec in ("weighted-vote:n=3,of=greedy", "best-of-n:n=3,of=greedy", "adaptive-vote:of=greedy"):
-        assert ask(spec, policy("scripted")).answer == "63"  # type: ignore[arg-type]
+        assert ask(spec, policy("scripted")).answer == "63"
 
 
 def test_ballots_that_the_budget_does_not_finish_are_not_counted() -> None:
@@ -244,11 +220,11 @@ def test_ballots_that_the_budget_does_not_finish_are_not_counted() -> None:
 
     # A reply is 36 tokens with its end; a run is two of them.
     for tokens, runs in ((72, 1), (150, 2), (216, 3)):
-        trace = ask(inner, policy("scripted"), Budget(sampled_tokens=tokens), max_tokens=36)  # type: ignore[arg-type]
+        trace = ask(inner, policy("scripted"), Budget(sampled_tokens=tokens), max_tokens=36)
         assert trace.answer == "63"
         assert trace.usage.sampled_tokens <= tokens
         assert sum(n.segment.text.endswith("Answer: 63") for n in trace.nodes) >= 2 * runs
-    none = ask(inner, policy("scripted"), Budget(sampled_tokens=36), max_tokens=36)  # type: ignore[arg-type]
+    none = ask(inner, policy("scripted"), Budget(sampled_tokens=36), max_tokens=36)
     assert (none.answer, none.finish) == ("offered", "budget")
 
 
@@ -256,7 +232,7 @@ def test_an_adaptive_vote_of_runs_keeps_its_leader_when_a_run_is_cut_off() -> No
     async def inner(question: Question, lm: LM) -> Answer:
         return await adaptive_vote(question, lm, wave=1, threshold=1, of=halving)
 
-    trace = ask(inner, policy("scripted"), Budget(sampled_tokens=36 * 3), max_tokens=36)  # type: ignore[arg-type]
+    trace = ask(inner, policy("scripted"), Budget(sampled_tokens=36 * 3), max_tokens=36)
     assert trace.answer == "63", "not what the run that was cut off had offered"
 
 
@@ -269,20 +245,10 @@ SPECS = (
 @pytest.mark.parametrize("tokens", [None, 260])
 @pytest.mark.parametrize("spec", SPECS)
 def test_equal_seeds_give_equal_answers_one_at_a_time_in_sevens_and_all_at_once(spec: str, tokens: int | None) -> None:
-    model = policy("scripted:p=0.5,delay=0.002")
-
-    def content(trace: Trace) -> tuple[object, ...]:
-        tree = sorted("".join(s.text for s in trace.path(i)) for i in range(len(trace.nodes)))
-        return trace.answer, trace.response, tree, replace(trace.usage, seconds=0.0), trace.finish, trace.error
-
+    model, sampling = policy("scripted:p=0.5,delay=0.002"), Sampling(max_tokens=60)
     budget = Budget(sampled_tokens=tokens) if tokens else None
-    how, sampling = method(spec), Sampling(max_tokens=60)
-    alone, sevens, together = (
-        [content(t) for t in solve(how, PROBLEMS, model, seed=3, concurrency=k, budget=budget, sampling=sampling)]
-        for k in (1, 7, None)
-    )
-    assert alone == sevens == together
-    assert not any(c[-1] for c in alone)
+    traces = in_any_concurrency(spec, PROBLEMS, model, seed=3, budget=budget, sampling=sampling)
+    assert not any(trace.error for trace in traces)
 
 
 @pytest.mark.parametrize("script", ["random", "endless", "sums"])
@@ -291,11 +257,7 @@ def test_budgets_hold_to_the_token_on_any_output(spec: str, script: str) -> None
     for budget in (Budget(sampled_tokens=1), Budget(sampled_tokens=97), Budget(total_tokens=1500), Budget(calls=3)):
         if budget.calls and "none" in spec:
             continue
-        [trace] = solve(
-            method(spec), [problem()], policy(f"scripted:{script},delay=0.0001"), budget=budget,
-            sampling=Sampling(max_tokens=40),
-        )  # fmt: skip
-        assert not trace.error
+        trace = ask(spec, policy(f"scripted:{script},delay=0.0001"), budget, max_tokens=40)
         assert trace.usage.sampled_tokens <= (budget.sampled_tokens or math.inf)
         assert trace.usage.total_tokens <= (budget.total_tokens or math.inf)
         assert trace.usage.calls <= (budget.calls or math.inf)

@@ -31,6 +31,11 @@ _LLAMA3 = {
     "rope_type": "llama3", "rope_theta": 10000.0, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 32,
 }  # fmt: skip
+_YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 32}
+_GPT2: dict[str, Any] = {
+    "vocab_size": VOCAB, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": CONTEXT, "bos_token_id": None,
+    "eos_token_id": EOS, "pad_token_id": 0,
+}  # fmt: skip
 CONFIGS: dict[str, Any] = {
     "llama": lambda: LlamaConfig(**_SHAPE, tie_word_embeddings=True),
     "llama-untied-biased": lambda: LlamaConfig(**_SHAPE, tie_word_embeddings=False, attention_bias=True, mlp_bias=True),
@@ -38,38 +43,11 @@ CONFIGS: dict[str, Any] = {
     "llama-linear": lambda: LlamaConfig(
         **_SHAPE, rope_parameters={"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}
     ),
-    "llama-yarn": lambda: LlamaConfig(
-        **_SHAPE,
-        rope_parameters={
-            "rope_type": "yarn",
-            "rope_theta": 10000.0,
-            "factor": 4.0,
-            "original_max_position_embeddings": 32,
-        },
-    ),
+    "llama-yarn": lambda: LlamaConfig(**_SHAPE, rope_parameters=_YARN),
     "qwen2": lambda: Qwen2Config(**_SHAPE, tie_word_embeddings=True),
     "qwen3": lambda: Qwen3Config(**_SHAPE, head_dim=24, tie_word_embeddings=False),
-    "gpt2": lambda: GPT2Config(
-        vocab_size=VOCAB,
-        n_embd=64,
-        n_layer=2,
-        n_head=4,
-        n_positions=CONTEXT,
-        bos_token_id=None,
-        eos_token_id=EOS,
-        pad_token_id=0,
-    ),
-    "gpt2-untied": lambda: GPT2Config(
-        vocab_size=VOCAB,
-        n_embd=64,
-        n_layer=2,
-        n_head=4,
-        n_positions=CONTEXT,
-        bos_token_id=None,
-        eos_token_id=EOS,
-        pad_token_id=0,
-        tie_word_embeddings=False,
-    ),
+    "gpt2": lambda: GPT2Config(**_GPT2),
+    "gpt2-untied": lambda: GPT2Config(**_GPT2, tie_word_embeddings=False),
 }
 FAMILIES = ("llama", "qwen2", "qwen3", "gpt2")
 
