@@ -1,7 +1,8 @@
 """`python -m benchmarks.comparisons`: when search pays, from the comparisons under results/compare/.
 
 Every figure comes from the comparison.json that `trivium compare --out results/compare/NAME` wrote; this puts them side
-by side in results/compare/README.md.
+by side in results/compare/README.md.  Where the run that trained a comparison's policy is at hand, policy.json beside
+it says how that was done.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trivium.report.finding import interval, percent, points
+from trivium.store import Run
 
 FOLDER = Path("results/compare")
 CHECKER = "by=arithmetic"
@@ -105,8 +107,36 @@ def methods_side_by_side(comparisons: Mapping[str, Row]) -> str:
     return "\n".join(lines)
 
 
-def page(comparisons: Mapping[str, Row]) -> str:
-    """results/compare/README.md as text."""
+def trained(folder: Path, policy: str) -> Row | None:
+    """How a comparison's policy was trained, from its run or from what was kept of it in the comparison's folder."""
+    kept = folder / "policy.json"
+    if (Path(policy) / "run.json").is_file():
+        run = Run.open(Path(policy))
+        result = run.result or {}
+        told = {
+            k: result.get(k) for k in ("before", "after_warmup", "after", "minutes", "sampled_tokens", "trained_tokens")
+        }
+        about = {
+            "command": ["trivium", *run.about["command"][1:]],
+            "commit": run.about["commit"],
+            "seed": result.get("seed"),
+        }
+        kept.write_text(json.dumps({**about, **told}, indent=1) + "\n", encoding="utf-8")
+    found: Row | None = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else None
+    return found
+
+
+def training(name: str, how: Row) -> str:
+    """One line on how a policy came to be."""
+    steps = [percent(how[key]["accuracy"]) for key in ("before", "after_warmup", "after") if how[key]]
+    return (
+        f"- `{name}`: `{' '.join(how['command'])}`, {how['minutes']:.1f} minutes, greedy accuracy on unseen problems "
+        f"{' -> '.join(steps)}, commit {how['commit']}"
+    )
+
+
+def page(comparisons: Mapping[str, Row], policies: Mapping[str, Row] = {}) -> str:
+    """results/compare/README.md as text; `policies` says how those that were trained here were."""
     made: Sequence[str] = [
         f"- `{name}`: `{' '.join(found['command'])}`, {found['settings']['n']} {found['settings']['split']} problems, "
         f"commit {found['commit']}, {found['machine']['cpu']}, {found['machine']['cores']} cores"
@@ -133,6 +163,11 @@ def page(comparisons: Mapping[str, Row]) -> str:
             "",
             *made,
             "",
+            *(
+                ["The policies were trained by:", "", *(training(*item) for item in policies.items()), ""]
+                if policies
+                else []
+            ),
         ]
     )
 
@@ -141,7 +176,8 @@ def main() -> None:
     """Write results/compare/README.md."""
     files = sorted(FOLDER.glob("*/comparison.json"))
     found = {file.parent.name: json.loads(file.read_text(encoding="utf-8")) for file in files}
-    text = page(found)
+    policies = {name: how for name, one in found.items() if (how := trained(FOLDER / name, one["policy"]))}
+    text = page(found, policies)
     (FOLDER / "README.md").write_text(text, encoding="utf-8")
     print(text)
 

@@ -54,7 +54,12 @@ def test_the_page_has_every_budget_and_method_and_how_it_was_made() -> None:
         "curve": curve, "rows": ROWS, "command": ["trivium", "compare"], "commit": "abc",
         "settings": {"n": 200, "split": "test"}, "machine": {"cpu": "a machine", "cores": 2},
     }  # fmt: skip
-    text = page({"sums-tiny": about, "countdown-tiny": {**about, "rows": ROWS[:2]}})
+    how = {
+        "command": ["trivium", "learn"], "minutes": 4.56, "before": row("greedy", 0.01), "after_warmup": None,
+        "after": row("greedy", 0.3), "commit": "def",
+    }  # fmt: skip
+    text = page({"sums-tiny": about, "countdown-tiny": {**about, "rows": ROWS[:2]}}, {"sums-tiny": how})
+    assert "`trivium learn`, 4.6 minutes, greedy accuracy on unseen problems 1.0% -> 30.0%, commit def" in text
     assert text.count("(sums-tiny/comparison.html)") == 2
     assert "| mcts | 50.0% (+10.0 [+5.0, +20.0]), 10+5 | - |" in text
     assert "`trivium compare`, 200 test problems, commit abc, a machine, 2 cores" in text
