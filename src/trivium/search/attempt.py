@@ -47,9 +47,8 @@ class Attempt:
     """One attempt at one question.
 
     `prompts` has the messages of each prompt's node, and the policy that read them; `read`, for each policy, the node
-    and the length of each prompt; `unfinished` why a sample's node
-    ended, if not by itself; `best` the answer offered so far; `cut` says that the budget refused samples.  Whoever
-    holds `world` may act in the environment.
+    and the length of each prompt; `unfinished` why a sample's node ended, if not by itself; `best` the answer offered
+    so far; `cut` says that the budget refused samples.  Whoever holds `world` may act in the environment.
     """
 
     question: Question

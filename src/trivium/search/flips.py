@@ -34,9 +34,8 @@ class Flips:
 
     @property
     def revisions(self) -> int:
-        return (
-            self.right_to_wrong + self.wrong_to_right + self.right_to_right + self.wrong_to_wrong + self.unjudged
-        )  # fmt: skip
+        judged = self.right_to_wrong + self.wrong_to_right + self.right_to_right + self.wrong_to_wrong
+        return judged + self.unjudged
 
 
 def revision_of(node: int) -> str:

@@ -30,7 +30,7 @@ class Grant(NamedTuple):
 
 
 class Meter:
-    """The running account of one attempt.  `limited`: something other than the time is."""
+    """The running account of one attempt.  `limited` says that its budget limits more than the time."""
 
     __slots__ = (
         "_cached", "_calls", "_calls_limit", "_judged", "_oracle", "_oracle_limit", "_prompt", "_reserved_prompt",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 
-from trivium.errors import UserError
 from trivium.sandbox import Backend
 from trivium.search.lm import LM, Chain, reworded, turn
 from trivium.search.programs import abstaining, concluding, read_program, value_of, with_value
+from trivium.search.reply import if_it_fits
 from trivium.types import Answer, Message, Question
 
 INSTRUCTION = (
@@ -50,10 +50,10 @@ async def program_of_thought(
             return answer
         if left:
             asked = turn(asked, Message("assistant", chain.response), Message("user", REPAIR.format(fault=fault)))
-            try:
-                [chain] = await write(asked)
-            except UserError:
-                break  # the program and its fault are too long for the policy to read
+            again = await if_it_fits(write(asked))
+            if again is None:
+                break
+            [chain] = again
     return abstaining(chain)
 
 

@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from trivium.errors import UserError
 from trivium.search import check_counts
 from trivium.search.lm import LM, Chain, reworded, turn
 from trivium.search.programs import abstaining, parse_python, read_program
+from trivium.search.reply import if_it_fits
 from trivium.types import Answer, Message, Question
 from trivium.verify.parse import parse_answer
 
@@ -63,12 +63,10 @@ async def self_test(
     testing = reworded(question, "", _TESTS if of_program else _CHECK)
     asked, best, top, fault = question, None, (-1, 0), Fault("", "")
     for _ in range(rounds):
-        try:
-            chains = await lm.sample(asked, n=candidates, temperature=temperature)
-        except UserError:
-            if best is None:
-                raise
-            break  # the failed answer and its fault are too long for the policy to read
+        drawing = lm.sample(asked, n=candidates, temperature=temperature)
+        chains = await (drawing if best is None else if_it_fits(drawing))
+        if chains is None:
+            break
         groups = _by_answer(question, chains)
         if best is None:
             best = next((g[0].answering(a) for a, g in groups.items()), abstaining(chains[0]))
