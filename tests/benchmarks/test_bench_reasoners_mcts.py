@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from benchmarks.bench_reasoners_mcts import repeated, search, spent_equally
+from benchmarks.bench_reasoners_mcts import paces, repeated, search, spent_equally
 from benchmarks.ours import local
 from benchmarks.worker import Turns
 
@@ -29,9 +29,15 @@ def test_budgets_are_the_numbers_of_a_share_over_and_over() -> None:
 
 def test_unequal_amounts_do_not_compare() -> None:
     assert spent_equally({"sampled": [98, 100]}, {"sampled": [100]}) == (99, 100)
-    for mine in (96, 104):
+    for mine in (94, 106):
         with pytest.raises(RunError, match=f"ours sampled {mine} tokens a problem and the rival 100"):
             spent_equally({"sampled": [mine]}, {"sampled": [90, 110]})
+
+
+@pytest.mark.parametrize(("mine", "counted"), [(100, 20.0), (96, 19.2), (104, 20.0)])
+def test_a_problem_has_as_many_tokens_on_both_sides(mine: int, counted: float) -> None:
+    ours, theirs = {"sampled": [mine, mine], "seconds": 6.0}, {"sampled": [100], "seconds": 15.0}
+    assert paces(ours, theirs) == (pytest.approx(counted), 4.0)
 
 
 def test_ours_samples_at_most_what_each_problem_is_allowed() -> None:
