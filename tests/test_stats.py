@@ -90,3 +90,10 @@ def test_pass_at_k_is_the_share_of_subsets_with_a_right_one(samples: int, data: 
 def test_pass_at_k_of_too_few_samples_is_refused(samples: int, correct: int, k: int) -> None:
     with pytest.raises(ValueError, match="expected 1 <= k"):
         pass_at_k(samples, correct, k)
+
+
+@pytest.mark.parametrize("n", [1, 7, 300])
+def test_none_and_all_end_exactly_at_the_ends(n: int) -> None:
+    assert wilson(0, n).low == 0.0
+    assert wilson(n, n).high == 1.0
+    assert 0 < wilson(0, n).high == pytest.approx(1 - wilson(n, n).low)

@@ -6,6 +6,7 @@ TriviumError                 anything this library raises on purpose
     MissingPackage           an optional dependency, with the line that installs it
     Unsupported              a setting that this policy or back end cannot honour, with those that can
     ContextFull              a prompt that leaves no room in the policy's context
+    TooFewProblems           a task has fewer problems than were asked for, and says how many
     DataError                a broken data file: file, row, field, reason
   RunError                   a run cannot go on (nothing to learn, disk full); what was learnt is kept; exit code 1
   BudgetExhausted            raised inside a method when its allowance is spent; the driver catches it
@@ -51,6 +52,15 @@ class Unsupported(UserError):
 
 class ContextFull(UserError):
     """A prompt, or a prompt and what is to follow it, does not fit into the policy's context."""
+
+
+class TooFewProblems(UserError):
+    """A task has only `available` problems of a split, and `asked` were asked for."""
+
+    def __init__(self, task: str, split: str, available: int, asked: int, hint: str = "") -> None:
+        said = f"{task} has only {available} different {split} problems, {asked} were asked for. Ask for fewer"
+        super().__init__(f"{said}{', or ' + hint if hint else ''}.")
+        self.available = available
 
 
 class DataError(UserError):

@@ -45,7 +45,8 @@ def wilson_clustered(correct: int, n: int, clusters: int, z: float = Z95) -> Acc
     p, m = correct / n, clusters
     centre = (p + z * z / (2 * m)) / (1 + z * z / m)
     half = z / (1 + z * z / m) * math.sqrt(p * (1 - p) / m + z * z / (4 * m * m))
-    return Accuracy(p, max(0.0, centre - half), min(1.0, centre + half), n)
+    # None and all are exactly at the end, where rounding would leave a trace.
+    return Accuracy(p, centre - half if correct else 0.0, centre + half if correct < n else 1.0, n)
 
 
 @dataclass(frozen=True, slots=True)

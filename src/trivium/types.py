@@ -305,7 +305,10 @@ class Task(Protocol):
         """A generous cap for a response, in tokens of a common tokenizer."""
 
     def problems(self, split: Split, n: int, seed: int = 0) -> list[Problem]:
-        """`n` different problems.  No problem (by `key`) is ever dealt in two splits, whatever the seeds."""
+        """`n` different problems.  No problem (by `key`) is ever dealt in two splits, whatever the seeds.
+
+        Raises `TooFewProblems` when there are not so many, and to ask for as many as it says brings them all.
+        """
 
     def verify(self, problem: Problem, response: str) -> Verdict:
         """Judge a full response text.  Raises nothing: its own failures are `Verdict.error`."""

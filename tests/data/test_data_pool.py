@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from trivium.data.pool import Pool
-from trivium.errors import UserError
+from trivium.errors import TooFewProblems
 from trivium.tasks import task
 from trivium.tasks.base import new_problem
 from trivium.types import Problem
@@ -23,7 +23,7 @@ class Few:
     def problems(self, split: str, n: int, seed: int = 0) -> list[Problem]:
         self.asked.append(n)
         if n > self.most:
-            raise UserError(f"only {self.most} problems")
+            raise TooFewProblems("few", split, self.most, n)
         return [new_problem("few", str(i), f"{i}?", reference=i, gold=str(i)) for i in range(n)]
 
 
@@ -51,11 +51,10 @@ def test_few_problems_are_gone_through_again_in_other_orders(most):
     assert most < 500 or len({tuple(first), tuple(second), tuple(third)}) == 3
     late = Pool(Few(most), 0)
     assert keys(late.take(2 * most, most)) == third
-    asked = len(late.task.asked)
     late.take(9 * most, 1)
-    assert len(late.task.asked) == asked, "all of them are known by now"
+    assert len(late.task.asked) <= 2, "dealing is slow: once to find that there are too few, once to have them all"
 
 
 def test_no_problem_at_all_is_the_tasks_own_message():
-    with pytest.raises(UserError, match="only 0 problems"):
+    with pytest.raises(TooFewProblems, match="few has only 0 different train problems"):
         Pool(Few(0), 0).take(0, 1)

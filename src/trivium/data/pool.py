@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from trivium.errors import UserError
+from trivium.errors import TooFewProblems
 from trivium.types import Problem, Task
 
 
@@ -22,7 +22,7 @@ class Pool:
     _all: bool = False
 
     def take(self, start: int, n: int) -> list[Problem]:
-        """Problems `start` to `start + n - 1`.  Raises UserError when the task has no training problem at all."""
+        """Problems `start` to `start + n - 1`.  Raises TooFewProblems when the task has no training problem at all."""
         while not self._all and len(self._dealt) < start + n:
             self._deal(max(512, 2 * (start + n)))
         return [self._at(i) for i in range(start, start + n)]
@@ -33,18 +33,11 @@ class Pool:
         """
         try:
             self._dealt = self.task.problems("train", n, self.seed)
-        except UserError:
+        except TooFewProblems as few:
+            if not few.available:
+                raise
             self._all = True
-            low, high = 1, n - 1
-            self.task.problems("train", low, self.seed)
-            while low < high:
-                middle = (low + high + 1) // 2
-                try:
-                    self.task.problems("train", middle, self.seed)
-                    low = middle
-                except UserError:
-                    high = middle - 1
-            self._dealt = self.task.problems("train", low, self.seed)
+            self._dealt = self.task.problems("train", few.available, self.seed)
 
     def _at(self, i: int) -> Problem:
         epoch, place = divmod(i, len(self._dealt))

@@ -16,12 +16,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, TypeVar
 
-from trivium.errors import UserError
+from trivium.errors import TooFewProblems, UserError
 from trivium.registry import format_spec
 from trivium.types import Message, Problem, Question, Split, Verdict
+from trivium.verify import PARSERS
 
 MAX_MISSES = 5_000
 """Draws in a row that bring nothing new before a space of problems counts as used up."""
+
+CLOSED_FORMATS = ("truth", "choice")
+"""Answer formats whose possible answers the prompt lists, the right one among them."""
 
 Self = TypeVar("Self")
 
@@ -63,8 +67,8 @@ def new_problem(
 def deal(name: str, split: Split, n: int, seed: int, make: Callable[[random.Random], Problem | None]) -> list[Problem]:
     """`n` different problems of one split, drawn by `make` from a generator seeded by (name, split, seed).
 
-    `make` may return `None` for a draw it rejects.  Raises `UserError` when `MAX_MISSES` draws in a row bring nothing
-    new: the options allow too few problems.
+    `make` may return `None` for a draw it rejects.  Raises `TooFewProblems` when `MAX_MISSES` draws in a row bring
+    nothing new.
     """
     rng = random.Random(stable_hash(name, split, seed))
     found: dict[str, Problem] = {}
@@ -75,10 +79,8 @@ def deal(name: str, split: Split, n: int, seed: int, make: Callable[[random.Rand
             found[problem.key] = problem
             misses = 0
         elif (misses := misses + 1) >= MAX_MISSES:
-            raise UserError(
-                f"task {name} has only {len(found)} different {split} problems, {n} were asked for. "
-                "Ask for fewer, or choose options that allow more (larger numbers, more terms or steps)."
-            )
+            hint = "choose options that allow more (larger numbers, more terms or steps)"
+            raise TooFewProblems(f"task {name}", split, len(found), n, hint)
     return list(found.values())
 
 
@@ -86,6 +88,12 @@ def leaks(answer: str, prompt: str) -> bool:
     """True if `answer` stands in `prompt` as a token of its own, so that copying it would pass for solving."""
     words = answer.strip()
     return bool(words) and re.search(rf"(?<![\w.]){re.escape(words)}(?!\w|\.\d)", prompt) is not None
+
+
+def gold_answer(problem: Problem) -> str:
+    """What the parser reads from the gold response; empty where every prompt lists all possible answers anyway."""
+    answer_format = problem.question.answer_format
+    return "" if answer_format in CLOSED_FORMATS else PARSERS[answer_format](problem.gold) or ""
 
 
 def guarded(verify: Callable[[Self, Problem, str], Verdict]) -> Callable[[Self, Problem, str], Verdict]:

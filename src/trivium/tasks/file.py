@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trivium.errors import DataError, MissingPackage, UserError
+from trivium.errors import DataError, MissingPackage, TooFewProblems, UserError
 from trivium.tasks.base import Described, guarded, new_problem, stable_hash
 from trivium.types import Problem, Split, Verdict
 from trivium.verify import Verifier, verifier
@@ -69,7 +69,7 @@ class FileTask(Described):
     def problems(self, split: Split, n: int, seed: int = 0) -> list[Problem]:
         found = [problem for problem in self._problems() if problem.split == split]
         if n > len(found):
-            raise UserError(f"{self.path} has only {len(found)} {split} problems, {n} were asked for; ask for fewer")
+            raise TooFewProblems(self.path, split, len(found), n)
         random.Random(stable_hash(self.name, split, seed)).shuffle(found)
         return found[:n]
 
