@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny_models import CONTEXT, FAMILIES, decoder
 
 from trivium.engine.engine import Engine, Job
-from trivium.engine.prefix import PrefixStore
+from trivium.engine.prefix import WORTHWHILE, PrefixStore
 from trivium.types import GREEDY, Sampling
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12).map(tuple), min_size=1, max_size=12)
@@ -152,6 +152,39 @@ def test_a_store_that_is_too_small_costs_time_and_nothing_else():
     again, _ = grow(small, keep=True)
     assert [ids for ids, _ in again] == [ids for ids, _ in said]
     assert small.prefixes.size <= 6000
+
+
+def test_what_new_prompts_begin_with_alike_is_computed_once():
+    """Two sets of worked examples, and a prompt that shares nothing: each set is one pass; what is said is the same."""
+    shown = [tuple(i % 190 + first for i in range(70)) for first in (7, 60)]
+    prompts = [(*stem, 3 + i, 9) for stem in shown for i in range(3)] + [tuple(range(200, 210))]
+    said, counted = [], []
+    for options in ({}, {"prefix_bytes": 0}):
+        e = engine(**options)
+        for prompt in prompts:
+            e.submit(Job(prompt, GREEDY.but(max_tokens=5)))
+        rows = [row for _ in range(50) if e.busy for row in e.step()]
+        said.append(sorted((prompts.index(r.job.prompt), tuple(r.ids)) for r in rows))
+        counted.append((e.counters.prefilled, e.counters.reused))
+    assert said[0] == said[1]
+    assert counted == [(2 * 70 + 6 * 2 + 10, 6 * 70), (6 * 72 + 10, 0)]
+
+
+@given(SEQUENCES.filter(lambda some: all(len(ids) > 1 for ids in some)), st.integers(0, 12))
+def test_what_is_worth_sharing_saves_most(sequences, stored):
+    """Against every beginning there is, by counting."""
+    scaled = [tuple(i for i in ids for _ in range(60)) for ids in sequences]
+    store = PrefixStore(1 << 20)
+    store.add(scaled[0][:stored], *marked(scaled[0][:stored]))
+    saved = {
+        p[:n]: (sum(q[:-1][:n] == p[:n] for q in set(scaled)) - 1) * (n - store.known(p[:n]))
+        for p in scaled
+        for n in range(1, len(p))
+    }
+    best = max(saved.values())
+    found = store.worth_sharing(scaled, token_bytes=16)
+    assert saved[found] == best if found else best < WORTHWHILE
+    assert store.worth_sharing(scaled, token_bytes=1 << 20) == ()
 
 
 def test_long_and_short_beginnings_share_a_batch():

@@ -113,7 +113,7 @@ class Engine:
         if not 0 < len(job.prompt) < self.model.c.context:
             raise ValueError(f"prompt of {len(job.prompt)} tokens; expected 1 to {self.model.c.context - 1}")
         samples = [(job, i) for i in range(job.n)]
-        if 2 * sum(keys.shape[2] for keys, _ in self.prefixes.find(job.prompt)) > len(job.prompt):
+        if 2 * self.prefixes.known(job.prompt) > len(job.prompt):
             self.queue.extendleft(reversed(samples))
         else:
             self.queue.extend(samples)
@@ -180,6 +180,12 @@ class Engine:
             self.cache = Cache(self.model.c, dtype)
         return self.cache
 
+    @property
+    def _token_bytes(self) -> int:
+        """What the keys and values of one token take."""
+        c = self.model.c
+        return 2 * c.layers * c.kv_heads * c.head_dim * self.model.embed.weight.element_size()
+
     def _room(self) -> int:
         """Rows that may join now.  Waiting until an eighth of the batch is free keeps prefills from being tiny."""
         if not self.queue:
@@ -191,8 +197,7 @@ class Engine:
         places = rounded(min(c.context, max(len(job.prompt) + job.sampling.max_tokens for job in jobs)) + 1)
         if self.rows:
             places = max(places, self._cache().places)
-        row_bytes = 2 * c.layers * c.kv_heads * c.head_dim * self.model.embed.weight.element_size() * places
-        limit = max(1, min(self.max_rows, self.cache_bytes // row_bytes))
+        limit = max(1, min(self.max_rows, self.cache_bytes // (self._token_bytes * places)))
         free = limit - len(self.rows)
         return free if free >= min(len(self.queue), max(1, limit // 8)) else 0
 
@@ -205,14 +210,13 @@ class Engine:
         groups: dict[tuple[int, ...], list[Row]] = {}
         for job, index in joining:
             groups.setdefault(job.prompt, []).append(Row(job, index, Uniforms(job.seed, index)))
+        self._share(model, list(groups))
         # The last token of a prompt is always computed: the first draw needs its hidden state.
         pasts = [self.prefixes.find(p[:-1]) for p in groups]
         known = [sum(keys.shape[2] for keys, _ in past) for past in pasts]
         lengths = [len(p) - n for p, n in zip(groups, known, strict=True)]
         attend = Prefill(self._cache(), lengths, [len(rows) for rows in groups.values()], pasts)
-        ids = torch.tensor([i for p, n in zip(groups, known, strict=True) for i in p[n:]])
-        hidden = model(ids, attend.positions, attend)
-        self.counters.prefilled += len(ids)
+        hidden = self._prefill(model, attend, [i for p, n in zip(groups, known, strict=True) for i in p[n:]])
         self.counters.reused += sum(known)
         first = len(self.rows)
         for (prompt, rows), n, at in zip(groups.items(), known, attend.first.tolist(), strict=True):
@@ -227,6 +231,23 @@ class Engine:
         self.rows += [row for rows in groups.values() for row in rows]
         ends = torch.cumsum(torch.tensor(lengths), 0) - 1
         return self._sample(model.logits(hidden[ends])[attend.source], first)
+
+    def _share(self, model: Decoder, prompts: Sequence[tuple[int, ...]]) -> None:
+        """Compute once, and store, what several of the prompts begin with alike, such as the same worked examples."""
+        while stem := self.prefixes.worth_sharing(prompts, self._token_bytes):
+            past = self.prefixes.find(stem)
+            known = sum(keys.shape[2] for keys, _ in past)
+            attend = Prefill(self._cache(), [len(stem) - known], [1], [past])
+            self._prefill(model, attend, stem[known:])
+            at = int(attend.first[0])
+            self._store(at, stem)
+            self._cache().drop(at)
+
+    def _prefill(self, model: Decoder, attend: Prefill, ids: Sequence[int]) -> torch.Tensor:
+        """The hidden states of tokens that follow on what `attend` knows."""
+        self.counters.prefilled += len(ids)
+        hidden: torch.Tensor = model(torch.tensor(ids), attend.positions, attend)
+        return hidden
 
     def _store(self, at: int, ids: Sequence[int]) -> None:
         """Keep the keys and values of `ids`, which row `at` of the cache begins with."""

@@ -13,6 +13,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+WORTHWHILE = 128
+"""Tokens that computing a beginning apart must save: a pass of its own costs about as much as half of them."""
+
+
+def agreement(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many tokens two sequences begin with alike."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
 
 @dataclass(eq=False, slots=True)
 class Run:
@@ -42,6 +50,10 @@ class PrefixStore:
         """Keys and values of the longest stored beginning of `ids`, in pieces along the tokens."""
         return [(run.keys[:, :, :n], run.values[:, :, :n]) for run, n in self._walk(ids)]
 
+    def known(self, ids: Sequence[int]) -> int:
+        """How many tokens `find` would find."""
+        return sum(n for _, n in self._walk(ids))
+
     def add(self, ids: Sequence[int], keys: Tensor, values: Tensor) -> None:
         """Store a sequence whose keys and values are [layers, kv_heads, len(ids), head_dim]; only what is new is
         copied, and nothing that could never fit.
@@ -62,20 +74,45 @@ class PrefixStore:
         if self.size > self.limit:
             self._shrink()
 
+    def worth_sharing(self, prompts: Sequence[tuple[int, ...]], token_bytes: int) -> tuple[int, ...]:
+        """The beginning that several prompts have and the store has not, and that saves most if computed once.
+
+        Empty where none saves `WORTHWHILE` tokens, or there is no room for its keys and values of `token_bytes` a
+        token.  The last token of a prompt is never part of it.
+        """
+        longest = self._kept // token_bytes
+        known = {p: self.known(p[:-1]) for p in prompts}
+        # In order, whatever begins alike is side by side, and alike as far as its least alike neighbours are.
+        ordered = sorted(known)
+        alike = [agreement(a[:-1], b[:-1]) for a, b in itertools.pairwise(ordered)]
+        best: tuple[int, ...] = ()
+        most = WORTHWHILE - 1
+        for i, prompt in enumerate(ordered):
+            shortest = len(prompt)
+            for others, n in enumerate(alike[i:], 1):
+                shortest = min(shortest, n)
+                if shortest <= known[prompt]:
+                    break
+                if shortest <= longest and (saved := others * (shortest - known[prompt])) > most:
+                    best, most = prompt[:shortest], saved
+        return best
+
     def clear(self) -> None:
         """Forget everything."""
         self._root.children.clear()
         self.size = 0
+
+    @property
+    def _kept(self) -> int:
+        """The bytes that are left at most when room was made."""
+        return self.limit * 7 // 8
 
     def _walk(self, ids: Sequence[int]) -> Iterator[tuple[Run, int]]:
         """The runs along `ids`, and how many tokens of each agree."""
         now, run, at = next(self._clock), self._root, 0
         while at < len(ids) and (child := run.children.get(ids[at])) is not None:
             child.used = now
-            n = next(
-                (i for i, (a, b) in enumerate(zip(child.tokens, ids[at:], strict=False)) if a != b),
-                min(len(child.tokens), len(ids) - at),
-            )
+            n = agreement(child.tokens, ids[at:])
             yield child, n
             if n < len(child.tokens):
                 return
@@ -92,7 +129,7 @@ class PrefixStore:
 
     def _shrink(self) -> None:
         """Drop the leaves that were not read for longest until an eighth of the limit is free again."""
-        while self.size > self.limit * 7 // 8:
+        while self.size > self._kept:
             leaves = sorted(self._leaves(self._root), key=lambda run: run.used)
             if not leaves:
                 return

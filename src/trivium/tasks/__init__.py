@@ -21,6 +21,7 @@ TASKS: Registry[Task] = Registry(
         "text-graph": "trivium.tasks.text_graph:TextGraph",
         "gym": "trivium.tasks.gym:Gym",
         "file": "trivium.tasks.file:FileTask",
+        "shots": "trivium.tasks.shots:Shots",
     },
 )
 

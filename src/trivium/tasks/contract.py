@@ -19,7 +19,7 @@ from dataclasses import replace
 from trivium.errors import UserError
 from trivium.registry import parse_spec
 from trivium.tasks import TASKS
-from trivium.tasks.base import leaks
+from trivium.tasks.base import gold_answer, leaks
 from trivium.types import SPLITS, Problem, Split, Task, Verdict
 from trivium.verify import PARSERS
 
@@ -28,9 +28,6 @@ GARBAGE = (
     "()" * 2000,
 )  # fmt: skip
 """Responses that answer nothing: none may be judged `correct`, and none may make a verifier raise."""
-
-CLOSED_FORMATS = ("truth", "choice")
-"""Answer formats whose possible answers the prompt lists, the right one among them."""
 
 MOST_LUCKY = 0.1
 """Share that chance explains: of near-misses that are right where answers are not numbers (another problem's query may
@@ -134,9 +131,7 @@ def _check_problems(problems: list[Problem], extractive: bool) -> Iterator[str]:
 
 def leaked_answer(problem: Problem) -> str | None:
     """The gold answer if the prompt contains it, where the prompt does not list all possible answers anyway."""
-    if problem.question.answer_format in CLOSED_FORMATS:
-        return None
-    answer = PARSERS[problem.question.answer_format](problem.gold) or ""
+    answer = gold_answer(problem)
     prompt = "\n".join(message.content for message in problem.question.messages)
     return answer if leaks(answer, prompt) else None
 
