@@ -39,10 +39,8 @@ def rows(pairs: int = 5) -> list[Row]:
         return race("GRPO step, SmolLM2-135M", "smollm2", folder, LESSON, pairs, reach=8.0)
 
 
-def race(
-    name: str, spec: str, folder: str, lesson: Lesson, pairs: int, *, reach: float | None, fp32: bool = False
-) -> list[Row]:
-    """Both rows for one policy; `folder` is where its weights go for the rival.  `fp32` fixes our number type.
+def race(name: str, spec: str, folder: str, lesson: Lesson, pairs: int, *, reach: float | None) -> list[Row]:
+    """Both rows for one policy; `folder` is where its weights go for the rival.
 
     Raises RunError if the two sides do not compute the same gradient.
     """
@@ -55,7 +53,7 @@ def race(
         worker.turn(settings=START, prompts=1)
         settings, tried = fastest(START, AXES, partial(rate_of, worker))
     with (
-        Worker("ours:grpo", spec=f"hf:{where},dtype=fp32" if fp32 else spec, lesson=plan) as ours,
+        Worker("ours:grpo", spec=f"hf:{where}", lesson=plan) as ours,
         Worker("theirs:grpo", folder=where, settings=settings, lesson=plan) as theirs,
     ):
         ours.turn(), theirs.turn()

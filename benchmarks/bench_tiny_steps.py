@@ -34,7 +34,7 @@ def rows(pairs: int = 5, spec: str = SPEC) -> list[Row]:
     made = []
     with tempfile.TemporaryDirectory() as folder:
         made += sft(spec, folder, pairs)
-        made += bench_grpo_step.race(f"GRPO step, {spec}", spec, folder, GRPO, pairs, reach=5.0, fp32=True)
+        made += bench_grpo_step.race(f"GRPO step, {spec}", spec, folder, GRPO, pairs, reach=5.0)
     return made
 
 
@@ -48,7 +48,7 @@ def sft(spec: str, folder: str, pairs: int) -> list[Row]:
         worker.turn(settings=START)
         settings, tried = fastest(START, AXES, partial(bench_grpo_step.rate_of, worker))
     with (
-        Worker("ours:sft", spec=f"hf:{folder},dtype=fp32", lesson=plan) as ours,
+        Worker("ours:sft", spec=f"hf:{folder}", lesson=plan) as ours,
         Worker("theirs:sft", folder=folder, settings=settings, lesson=plan) as theirs,
     ):
         for _ in range(WARM_UP):

@@ -18,8 +18,8 @@ from trivium.search.driver import run
 from trivium.tasks import task
 from trivium.types import Sampling
 
-TASKS = ("sums:terms=7", "rules:hops=6,distractors=12")
-"""Prompts of 38 and of some 190 tokens."""
+TASKS = ("sums:terms=7", "rules:hops=6,distractors=12", "shots:4,of=sums,terms=7")
+"""Prompts of some 40, 170 and, with worked examples as papers on search show them, 400 tokens."""
 METHOD, PROBLEMS, MAX_TOKENS = "mcts:n=16,depth=6,branch=3", 16, 96
 PREFIX_BYTES = 1 << 30
 
