@@ -20,7 +20,7 @@ from trivium.types import Sampling
 
 TASKS = ("sums:terms=7", "rules:hops=6,distractors=12", "shots:4,of=sums,terms=7")
 """Prompts of some 40, 170 and, with worked examples as papers on search show them, 400 tokens."""
-METHOD, PROBLEMS, MAX_TOKENS = "mcts:n=16,depth=6,branch=3", 16, 96
+METHOD, PROBLEMS, MAX_TOKENS = "mcts:n=8,depth=6,branch=3", 16, 96
 PREFIX_BYTES = 1 << 30
 
 

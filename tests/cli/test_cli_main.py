@@ -140,6 +140,10 @@ def test_show_a_task_gives_options_and_an_example(capsys: Capture) -> None:
 def test_show_a_method_and_a_task_that_needs_an_option(capsys: Capture) -> None:
     assert cli.main(["show", "vote"]) == 0
     assert "temperature" in capsys.readouterr().out
+    assert cli.main(["show", "shots:2,of=sums,terms=2", "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert [option["name"] for option in about["options"]] == ["shots", "of"]
+    assert len(about["example"]["question"].split("\n\n")) == 5, "two examples, each with its solution"
     assert cli.main(["show", "file"]) == 0
     assert "example" not in capsys.readouterr().out.lower().split("options")[-1]
 

@@ -91,7 +91,8 @@ def _options(factory: Any) -> list[dict[str, Any]]:
     hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
     for name, parameter in inspect.signature(factory).parameters.items():
         # A method's question and `LM` come from the driver.
-        if name.startswith("_") or hints.get(name) in (Question, LM):
+        # What is open-ended is told in the description.
+        if name.startswith("_") or hints.get(name) in (Question, LM) or parameter.kind is parameter.VAR_KEYWORD:
             continue
         default = parameter.default
         described.append(
@@ -129,7 +130,8 @@ def _example(build: Any, spec: str) -> dict[str, str] | None:
     except UserError:  # such as `file` and `gym`, which are nothing without their option
         return None
     problem = task.problems("train", 1, seed=0)[0]
-    return {"question": problem.question.messages[-1].content, "gold": problem.gold}
+    turns = [message.content for message in problem.question.messages if message.role != "system"]
+    return {"question": "\n\n".join(turns), "gold": problem.gold}
 
 
 def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -149,4 +151,4 @@ def _cell(value: Any) -> str:
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in printable(text).splitlines())
+    return "\n".join(f"  {line}".rstrip() for line in printable(text).splitlines())
