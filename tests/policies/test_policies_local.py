@@ -68,6 +68,22 @@ def test_usage_charges_the_prompt_once():
     assert {c.prompt.ids for c in completions} == {policy.encode((Message("user", "hi"),))}
 
 
+def test_no_more_is_cached_than_was_asked():
+    """A group that does not fit into the batch at once is admitted in parts, and its prompt is charged once."""
+    policy = local()
+    policy.engine.max_rows = 3
+
+    async def go():
+        groups = [await policy.sample(ask(n=8)) for _ in range(3)]
+        return groups + await asyncio.gather(policy.sample(ask(n=1)), policy.sample(ask(n=2)))
+
+    used = [sum((c.usage for c in group), Usage()) for group in asyncio.run(go())]
+    prompt = len(policy.encode((Message("user", "hi"),)))
+    assert [usage.prompt_tokens for usage in used] == [prompt] * 5
+    # The last of two equal prompts in a batch is read for neither of its samples.
+    assert [usage.cached_tokens for usage in used] == [0, prompt - 1, prompt - 1, prompt - 1, prompt]
+
+
 def test_a_total_token_budget_admits_a_group():
     """It did not when every sample of a group was charged its prompt."""
     from trivium.search.driver import solve

@@ -180,6 +180,17 @@ def untimed(value):
     return [untimed(v) for v in value] if isinstance(value, list) else value
 
 
+def test_search_is_not_praised_for_what_plain_samples_taught_too(tmp_path):
+    _, result = start(tmp_path, rounds=1)
+    better, none = {"mean": 0.2, "low": 0.1, "high": 0.3}, {"mean": 0.0, "low": -0.1, "high": 0.1}
+    changed = {**result, "gain": {"greedy": better, "method": better}}
+    said = [
+        judge({**changed, "versus_control": v and {"greedy": v, "method": v}}).headline for v in (none, better, None)
+    ]
+    assert said[0].startswith("Learning helped, with search or without:")
+    assert all(headline.startswith("Learning from vote helped:") for headline in said[1:])
+
+
 def test_killed_rounds_end_as_if_nothing_had_happened(tmp_path):
     changes = {"data": "pairs", "method": "vote:n=6", "budget": "sampled_tokens=90"}
     whole, _ = start(tmp_path / "whole", **changes)

@@ -220,7 +220,8 @@ class Engine:
         self.counters.reused += sum(known)
         first = len(self.rows)
         for (prompt, rows), n, at in zip(groups.items(), known, attend.first.tolist(), strict=True):
-            rows[0].reused = n
+            for i, row in enumerate(rows):
+                row.reused = len(prompt) if i else n
             # Who asks twice may ask again, as a vote does until its budget is spent.  To store what is asked once, as
             # in learning and measuring, would only cost.
             if prompt in self._asked or any(row.job.keep for row in rows):

@@ -132,7 +132,7 @@ class LocalPolicy(Chat):
         segment = Segment("model", tuple(row.ids), tuple(row.logprobs), text, shared.version)
         # The group's prompt was computed once, so its first sample alone pays for it.
         first = row.index == 0
-        usage = Usage(len(shared.ids) if first else 0, row.reused, len(row.ids), int(first))
+        usage = Usage(len(shared.ids) if first else 0, row.reused if first else 0, len(row.ids), int(first))
         return Completion(shared, segment, row.finish, usage)
 
     async def _run(self) -> None:

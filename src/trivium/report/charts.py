@@ -72,8 +72,8 @@ def rounds_charts(result: Row) -> str:
         if not series:
             continue
         story = f"From {percent(series[0].points[0][1])} to {percent(series[0].points[-1][1])} over the rounds."
-        picture = line_chart(title, story, series, size=NARROW, y_text=_share, y_range=(0, 1))
-        table = [("step", *(s.name for s in series))]
+        picture = line_chart(title, story, series, size=NARROW, y_text=_share, y_range=(0, 1), x_name="round")
+        table = [("round", *(s.name for s in series))]
         together = zip(*(s.points for s in series), strict=False)
         table += [(f"{at[0][0]:g}", *(percent(y) for _, y in at)) for at in together]
         note = "Unseen problems, after each round, with 95% intervals; round 0 is where both arms start."

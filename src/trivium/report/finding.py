@@ -54,15 +54,17 @@ def _judge_rounds(result: Mapping[str, Any]) -> Finding:
     tone = _tone(gain["greedy"])
     moved = f"from {percent(start['greedy']['accuracy'])} to {percent(last['greedy']['accuracy'])}"
     n = last["greedy"]["n"]
+    # Where plain samples taught as much, the search is not what helped.
+    helped = "Learning helped, with search or without" if against and _tone(against["greedy"]) != "gain" else ""
     headline = {
-        "gain": f"Learning from {name} helped: greedy answers went {moved} on {n} unseen problems.",
+        "gain": f"{helped or f'Learning from {name} helped'}: greedy answers went {moved} on {n} unseen problems.",
         "none": f"No reliable change by learning from {name}: greedy {moved} on {n} unseen problems.",
         "loss": f"Learning from {name} did harm: greedy answers went {moved} on {n} unseen problems.",
     }[tone]
     allowed = " and ".join(f"{limit:,g} {unit.replace('_', ' ')}" for unit, limit in result["budget"].items())
     inner = f"from {percent(start['method']['accuracy'])} to {percent(last['method']['accuracy'])}"
     sentences = [
-        f"Greedy, after minus before {len(search)} {'round' if len(search) == 1 else 'rounds'}: "
+        f"Greedy answers after {len(search)} {'round' if len(search) == 1 else 'rounds'}, minus before: "
         f"{points(gain['greedy'])}.",
         f"{name}, allowed {allowed} a problem each time, went {inner}: {points(gain['method'])}.",
     ]

@@ -54,13 +54,17 @@ def line_chart(
     y_text: Callable[[float], str] = lambda v: f"{v:.4g}",
     y_range: tuple[float, float] | None = None,
     level: tuple[float, str] | None = None,
+    x_name: str = "step",
 ) -> str:
-    """Lines over steps.  `level` draws a dashed horizontal line with a label; `y_range` fixes the axis."""
+    """Lines over steps, or over what `x_name` says.
+
+    `level` draws a dashed horizontal line with a label; `y_range` fixes the axis.
+    """
     drawn = [s for s in series if s.points]
     xs = [x for s in drawn for x, _ in s.points]
     ys = [y for s in drawn for _, y in s.points] + [y for s in drawn for pair in s.band for y in pair]
     frame = _frame(size, xs, ys, y_range)
-    parts = [_axes(frame, y_text)]
+    parts = [_axes(frame, y_text, x_name)]
     if level:
         y = frame.y(level[0])
         parts.append(f'<line class="level" x1="{LEFT}" x2="{frame.width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
@@ -143,7 +147,7 @@ def _frame(
     return Frame(*size, x0, x1, *y_range)
 
 
-def _axes(frame: Frame, y_text: Callable[[float], str]) -> str:
+def _axes(frame: Frame, y_text: Callable[[float], str], x_name: str = "step") -> str:
     parts = []
     right = frame.width - RIGHT
     for value in ticks(frame.y0, frame.y1):
@@ -153,7 +157,7 @@ def _axes(frame: Frame, y_text: Callable[[float], str]) -> str:
         parts.append(
             f'<text class="tick" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text(y_text(value))}</text>'
         )
-    parts.append(f'<text class="tick" x="{LEFT - 8}" y="{frame.height - 10}" text-anchor="end">step</text>')
+    parts.append(f'<text class="tick" x="{LEFT - 8}" y="{frame.height - 10}" text-anchor="end">{text(x_name)}</text>')
     for value in ticks(frame.x0, frame.x1, 5 if frame.width > 500 else 4):
         if value == int(value) and frame.x0 <= value <= frame.x1:
             x = frame.x(value)
