@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from trivium.errors import RunError, TriviumError, UnknownName, Unsupported, UserError
+from trivium.errors import ContextFull, RunError, UnknownName, Unsupported, UserError
 from trivium.policies import policy
 from trivium.types import Message, Request, Sampling, Segment
 
@@ -236,7 +236,12 @@ def test_top_k_and_prefix_only_where_declared(server: Server) -> None:
     [
         (401, "no key", UserError, "export OPENAI_API_KEY"),
         (404, "The model `m` does not exist", UnknownName, "real-model"),
-        (400, "this model's maximum context length is 8", TriviumError, "longer than the model's context"),
+        (400, "This model's maximum context length is 8 tokens", ContextFull, "longer than the model's context"),
+        (400, "The decoder prompt is longer than the maximum model length of 8", ContextFull, "longer than the model's"),
+        (400, "the request exceeds the available context size", ContextFull, "longer than the model's context"),
+        (400, "prompt is too long: 9 tokens > 8 maximum", ContextFull, "longer than the model's context"),
+        (400, "`inputs` must have less than 8 tokens", ContextFull, "longer than the model's context"),
+        (400, "unknown field stop_token_ids", UserError, "stop_token_ids"),
         (400, "bad temperature", UserError, "bad temperature"),
     ],
 )
@@ -244,7 +249,7 @@ def test_refusals_say_what_to_type(
     server: Server, status: int, message: str, error: type[Exception], says: str
 ) -> None:
     server.script = lambda body, i: (status, {"error": {"message": message}}, {})
-    model = "real-model" if "context" in message else "m"
+    model = "m" if status == 404 else "real-model"
     with pytest.raises(error, match=says):
         draw(server, model=model)
     assert len(server.bodies) == 1, "what will not change is not asked again"

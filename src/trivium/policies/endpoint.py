@@ -20,7 +20,7 @@ from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from trivium.errors import RunError, TriviumError, UnknownName, Unsupported, UserError
+from trivium.errors import ContextFull, RunError, UnknownName, Unsupported, UserError
 from trivium.types import Completion, Finish, Policy, Request, Segment, Usage
 
 if TYPE_CHECKING:
@@ -30,6 +30,13 @@ T = TypeVar("T")
 LOCAL = "tiny, smollm2 or hf:FOLDER"
 LONGEST_WAIT = 300.0
 """A server that asks for a longer pause than this many seconds is not waited for."""
+
+FULL = re.compile(
+    r"context (length|size|window)|too long|too many tokens|longer than the maximum|must have less than \d+ tokens"
+    r"|max_new_tokens` must be",
+    re.IGNORECASE,
+)
+"""How servers say that a prompt does not fit: OpenAI and vLLM, llama.cpp, Anthropic's and Hugging Face's."""
 
 _RETRIED = frozenset({408, 409, 425, 429})
 _FINISH: Mapping[str, Finish] = {"stop": "stop", "length": "length", "content_filter": "error"}
@@ -253,7 +260,7 @@ class Endpoint:
             self._warned = True
             warnings.warn(f"{self.name} counts no tokens; usage is an upper bound, from bytes", stacklevel=2)
 
-    async def _refusal(self, status: int, message: str) -> TriviumError:
+    async def _refusal(self, status: int, message: str) -> UserError:
         """The error for an answer that trying again would not change."""
         said = f"{self.url} answered {status}: {message[:300]}"
         if status in (401, 403):
@@ -268,8 +275,8 @@ class Endpoint:
         if status == 404:
             return UserError(f"{said}. Expected the address of an OpenAI-compatible server; most end in /v1: "
                              f"--policy openai:{self.model}@http://HOST:PORT/v1")  # fmt: skip
-        if re.search(r"context|too long|too large|token", message):
-            return TriviumError(f"{said}. The prompt with max_tokens is longer than the model's context")
+        if FULL.search(message):
+            return ContextFull(f"{said}. The prompt with max_tokens is longer than the model's context")
         return UserError(said)
 
     async def _models(self) -> list[str]:

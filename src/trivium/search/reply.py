@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from trivium.errors import BudgetExhausted, UnknownName, Unsupported, UserError
+from trivium.errors import BudgetExhausted, ContextFull
 from trivium.search.lm import LM, Chain, turn
 from trivium.types import Answer, Message, Question
 
@@ -33,9 +33,7 @@ async def if_it_fits(call: Awaitable[T]) -> T | None:
     """The result of a call; `None` where what it asks does not fit into the policy's context."""
     try:
         return await call
-    except (UnknownName, Unsupported):
-        raise
-    except UserError:
+    except ContextFull:
         return None
 
 
