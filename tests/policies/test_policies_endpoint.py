@@ -237,7 +237,7 @@ def test_top_k_and_prefix_only_where_declared(server: Server) -> None:
         (401, "no key", UserError, "export OPENAI_API_KEY"),
         (404, "The model `m` does not exist", UnknownName, "real-model"),
         (400, "This model's maximum context length is 8 tokens", ContextFull, "longer than the model's context"),
-        (400, "The decoder prompt is longer than the maximum model length of 8", ContextFull, "longer than the model's"),
+        (400, "The prompt is longer than the maximum model length of 8", ContextFull, "longer than the model"),
         (400, "the request exceeds the available context size", ContextFull, "longer than the model's context"),
         (400, "prompt is too long: 9 tokens > 8 maximum", ContextFull, "longer than the model's context"),
         (400, "`inputs` must have less than 8 tokens", ContextFull, "longer than the model's context"),

@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 from typing import Any
 
-from trivium.errors import UserError
+from trivium.errors import ContextFull
 from trivium.policies.scripted import Script, Scripted
 from trivium.search import method
 from trivium.search.driver import Method, solve
@@ -115,13 +115,13 @@ class Mute(Scripted):
 
 
 def reads_at_most(n: int, script: Script) -> Policy:
-    """A policy with a small context: UserError for a prompt of more than n characters."""
+    """A policy with a small context: ContextFull for a prompt of more than n characters."""
 
     class Small(Scripted):
         async def sample(self, request: Request) -> list[Completion]:
             told = [m.content for m in request.messages] + [s.text for s in request.prefix]
             if sum(map(len, told)) > n:
-                raise UserError("the prompt is too long")
+                raise ContextFull("the prompt is too long")
             return await Scripted.sample(self, request)
 
     return Small(script)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from trivium.errors import BudgetExhausted, UserError
 from trivium.search import of as inner_method
@@ -13,22 +13,30 @@ from trivium.search.lm import LM, Chain
 from trivium.types import Answer, Question
 
 
-@dataclass(frozen=True, slots=True)
-class Ballot:
-    """One answer; `value` `None` in it abstains.
+class Ballot(NamedTuple):
+    """One answer; `value` `None` abstains.
 
     `source` is what a value judges: the chain that the answer was read from, or its text where the method names no
-    node.  `cut` says that the budget may have ended it early, so that it may have been read by scratch work.
+    node.  `cut` says that the budget may have ended it early, so that it may have been read by scratch work.  `given`
+    is what an inner method answered; a chain's answer is made of it when it is asked for, as most never are.
     """
 
-    answer: Answer
+    value: str | None
     source: Chain | str
     cut: bool
+    given: Answer | None = None
+
+    @property
+    def answer(self) -> Answer:
+        if self.given is not None:
+            return self.given
+        assert isinstance(self.source, Chain)
+        return self.source.answering(self.value)
 
 
 def ballot(chain: Chain, value: str | None) -> Ballot:
     """What a chain says."""
-    return Ballot(chain.answering(value), chain, chain.finish == "budget")
+    return Ballot(value, chain, chain.finish == "budget")
 
 
 async def cast(
@@ -55,7 +63,7 @@ async def cast(
             return None
         node, text = answer.node, answer.response
         source = text if node is None else Chain(node, text, text, "stop", ())
-        return Ballot(answer, source, allowance_left(lm) <= 0)
+        return Ballot(answer.value, source, allowance_left(lm) <= 0, answer)
 
     if n is not None:
         found = await lm.map(run, range(n))
@@ -72,8 +80,8 @@ async def cast(
 
 def voting(ballots: Sequence[Ballot]) -> list[str | None]:
     """What each ballot says, `None` where it abstains: a cut one does, unless nothing else answers."""
-    whole = [None if ballot.cut else ballot.answer.value for ballot in ballots]
-    return [ballot.answer.value for ballot in ballots] if all(value is None for value in whole) else whole
+    whole = [None if ballot.cut else ballot.value for ballot in ballots]
+    return [ballot.value for ballot in ballots] if all(value is None for value in whole) else whole
 
 
 def allowance_left(lm: LM) -> float:

@@ -37,7 +37,7 @@ async def best_of_n(
     method instead of chains.
     """
     ballots = await cast(question, lm, n=n, temperature=temperature, of=of)
-    ballots = [b for b in ballots if b.answer.value is not None] or ballots
+    ballots = [b for b in ballots if b.value is not None] or ballots
     ballots = [b for b in ballots if not b.cut] or ballots
     best, best_rank = ballots[0].answer, (-math.inf, 0)
     lm.offer(best)
