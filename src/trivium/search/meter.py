@@ -16,6 +16,8 @@ from typing import NamedTuple
 from trivium.errors import BudgetExhausted, RunError
 from trivium.types import Budget, Completion, Usage
 
+UNLIMITED = Budget()
+
 
 class Grant(NamedTuple):
     """Leave to draw `n` samples of at most `max_tokens` tokens each after a prompt of `prompt` tokens."""
@@ -39,7 +41,7 @@ class Meter:
     )  # fmt: skip
 
     def __init__(self, budget: Budget | None) -> None:
-        self.budget = budget or Budget()
+        self.budget = budget or UNLIMITED
         self.limits_tokens = self.budget.sampled_tokens is not None or self.budget.total_tokens is not None
         self._sampled_limit = _limit(self.budget.sampled_tokens)
         self._total_limit = _limit(self.budget.total_tokens)
