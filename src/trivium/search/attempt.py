@@ -12,7 +12,8 @@ from typing import Any
 
 from trivium.search.desk import Desk
 from trivium.search.meter import Meter
-from trivium.types import Answer, Finish, Message, Policy, Question, Sampling, Trace
+from trivium.search.reading import Prompts, Reading
+from trivium.types import Answer, Finish, Policy, Question, Sampling, Trace
 
 CLOSE_TIMEOUT = 1.0
 """Seconds that a cancelled task may take to end."""
@@ -46,9 +47,8 @@ SCOPE: ContextVar[Scope] = ContextVar("trivium_search_scope")
 class Attempt:
     """One attempt at one question.
 
-    `prompts` has the messages of each prompt's node, and the policy that read them; `read`, for each policy, the node
-    and the length of each prompt; `unfinished` why a sample's node ended, if not by itself; `best` the answer offered
-    so far; `cut` says that the budget refused samples.  Whoever holds `world` may act in the environment.
+    `unfinished` tells why a sample's node ended, if not by itself; `best` is the answer offered so far; `cut` says that
+    the budget refused samples.  Whoever holds `world` may act in the environment.
     """
 
     question: Question
@@ -60,18 +60,25 @@ class Attempt:
     voices: Mapping[str, Policy] = field(default_factory=dict)
     best: Answer | None = None
     cut: bool = False
-    prompts: dict[int, tuple[tuple[Message, ...], Policy]] = field(default_factory=dict)
-    read: dict[int, tuple[dict[tuple[Message, ...], int], dict[tuple[Message, ...], int]]] = field(default_factory=dict)
     unfinished: dict[int, Finish] = field(default_factory=dict)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     key: object = field(default_factory=object)
     world: asyncio.Lock = field(default_factory=asyncio.Lock)
     root: Scope = field(init=False)
+    _prompts: Prompts = field(default_factory=dict)
+    _readings: dict[int, Reading] = field(default_factory=dict)
 
     def begin(self) -> None:
         """From here on this task is the method's: calls are numbered from the root."""
         self.root = Scope(self.key, ())
         SCOPE.set(self.root)
+
+    def reading(self, policy: Policy) -> Reading:
+        """What the policy has read in this attempt so far."""
+        found = self._readings.get(id(policy))
+        if found is None:
+            found = self._readings[id(policy)] = Reading(policy, self.trace, self._prompts)
+        return found
 
     async def close(self) -> None:
         """End the attempt: tasks that the method left behind are cancelled, so that nothing is spent unseen."""

@@ -19,6 +19,7 @@ from trivium.sandbox.outcome import DEFAULT_LIMITS
 from trivium.search.attempt import SCOPE, Attempt, Scope, call_seed
 from trivium.search.desk import Verb
 from trivium.search.meter import Grant
+from trivium.search.reading import Place
 from trivium.types import (
     Answer,
     Completion,
@@ -78,15 +79,12 @@ class LM:
     calls; `map` numbers its branches itself, so use it where branches wait for other things first.
     """
 
-    __slots__ = ("_attempt", "_lengths", "_meter", "_policy", "_prompts", "_trace", "sampling")
+    __slots__ = ("_attempt", "_meter", "_policy", "_reading", "_trace", "sampling")
 
     def __init__(self, attempt: Attempt, policy: Policy) -> None:
         self.sampling = attempt.sampling
         self._attempt, self._policy = attempt, policy
-        self._trace, self._meter = attempt.trace, attempt.meter
-        self._prompts: dict[tuple[Message, ...], int]
-        self._lengths: dict[tuple[Message, ...], int]
-        self._prompts, self._lengths = attempt.read.setdefault(id(policy), ({}, {}))
+        self._trace, self._meter, self._reading = attempt.trace, attempt.meter, attempt.reading(policy)
 
     def voice(self, name: str) -> LM:
         """The same attempt, with the same budget, trace and seeds, through another policy of the run.
@@ -155,7 +153,7 @@ class LM:
             raise Unsupported(f"{self._policy.name} cannot score given tokens; use --policy tiny, smollm2 or hf:FOLDER")
         self._attempt.join()
         messages, _, prefix = self._context(source)
-        await self._meter.score(self._prompt_tokens(messages, prefix) + sum(len(c.ids) for c in continuations))
+        await self._meter.score(self._reading.tokens(messages, prefix) + sum(len(c.ids) for c in continuations))
         request = Request(messages, self.sampling, len(continuations), prefix=prefix)
         return await self._in_time(self._policy.score(request, continuations))
 
@@ -271,14 +269,7 @@ class LM:
 
     def begin(self, question: Question) -> Chain:
         """The empty chain at a question's prompt: the root of a tree, or what `tell` puts a forced prefix after."""
-        messages = question.messages
-        node = self._prompts.get(messages)
-        if node is None:
-            encode = getattr(self._policy, "encode", None)
-            ids = () if encode is None else tuple(encode(messages))
-            text = "".join(f"{m.role}: {m.content}\n" for m in messages)
-            node = self._prompt_node(messages, Segment("prompt", ids, (), text, self._policy.version))
-        return Chain(node, "", "", "stop", ())
+        return Chain(self._reading.begin(question.messages), "", "", "stop", ())
 
     def tell(self, chain: Chain, text: str, source: Source = "tool") -> Chain:
         """The chain with text after it that nobody sampled: what a tool returned, an observation, a forced prefix.
@@ -308,7 +299,7 @@ class LM:
 
     def path(self, chain: Chain) -> tuple[Segment, ...]:
         """All segments of a chain since its prompt, in order."""
-        return self._since_prompt(chain)[1]
+        return self._reading.since_prompt(chain.node)[1]
 
     def count_judgement(self) -> None:
         """Count one judgement by a policy; its calls and tokens are charged as any."""
@@ -321,7 +312,7 @@ class LM:
 
     def encode(self, text: str) -> tuple[int, ...]:
         """The policy's token ids of a text within a response, such as a continuation to `score`."""
-        return tuple(self._encode_text(text))
+        return tuple(self._reading.encode_text(text))
 
     async def _value(self, place: tuple[int, ...], source: Chain | str, by: str | Scorer, question: Question) -> float:
         from trivium.search.value import judgement  # which imports this module
@@ -366,7 +357,7 @@ class LM:
         self._attempt.join()
         messages, parent, prefix = self._context(source)
         said = "" if isinstance(source, Question) else source.response
-        prompt = self._prompt_tokens(messages, prefix) if self._meter.budget.total_tokens is not None else 0
+        prompt = self._reading.tokens(messages, prefix) if self._meter.budget.total_tokens is not None else 0
         chains: list[Chain] = []
         wave = 0
         while n is None or len(chains) < n:
@@ -380,7 +371,7 @@ class LM:
             completions = await self._call(grant, Request(messages, settings, grant.n, seed, prefix))
             if completions is None:
                 break
-            parent = self._prompt_node(messages, completions[0].prompt) if parent is None else parent
+            parent = self._reading.node_of(messages, completions[0].prompt) if parent is None else parent
             chains += self._keep(parent, completions, said, clipped)
             wave += 1
             if n is None and not any(c.usage.sampled_tokens for c in completions):
@@ -433,64 +424,7 @@ class LM:
             chains.append(Chain(node, segment.text, said + segment.text, finish, segment.logprobs))
         return chains
 
-    def _prompt_node(self, messages: tuple[Message, ...], prompt: Segment) -> int:
-        """The node of a prompt.  The first is the root; another hangs below it and begins a context of its own."""
-        node = self._prompts.get(messages)
-        if node is None:
-            node = self._trace.add(0 if self._trace.nodes else -1, prompt)
-            self._prompts[messages], self._attempt.prompts[node] = node, (messages, self._policy)
-        return node
-
-    def _context(self, source: Question | Chain) -> tuple[tuple[Message, ...], int | None, tuple[Segment, ...]]:
-        """Messages, node to hang from (unknown before the first call) and what was said since the last prompt."""
+    def _context(self, source: Question | Chain) -> Place:
         if isinstance(source, Question):
-            return source.messages, self._prompts.get(source.messages), ()
-        prompt, said = self._since_prompt(source)
-        messages, reader = self._attempt.prompts[prompt]
-        if reader is not self._policy:
-            if not said:
-                return messages, self._prompts.get(messages), ()
-            self._need_readable(messages, source.response, said, reader)
-        return messages, source.node, said
-
-    def _since_prompt(self, chain: Chain) -> tuple[int, tuple[Segment, ...]]:
-        """The node of a chain's prompt, and all segments after it, in order."""
-        node, said, prompts = chain.node, [], self._attempt.prompts
-        while node not in prompts:
-            said.append(self._trace.nodes[node].segment)
-            node = self._trace.nodes[node].parent
-        return node, tuple(reversed(said))
-
-    def _need_readable(
-        self, messages: tuple[Message, ...], response: str, said: Sequence[Segment], reader: Policy
-    ) -> None:
-        """Refuse the token ids of a policy that has other ids for the same text."""
-        mine, theirs = getattr(self._policy, "encode", None), getattr(reader, "encode", None)
-        if mine is None or not any(s.ids for s in said):
-            return  # it reads text, or there is only text
-        whole = (*messages, Message("assistant", response))
-        if theirs is None or tuple(mine(whole)) != tuple(theirs(whole)):
-            raise Unsupported(
-                f"{self._policy.name} cannot go on from the token ids of {reader.name}, which mean another text to it; "
-                "ask it with a question of its own: sample(turn(question, Message('assistant', chain.response), ...))"
-            )
-
-    def _prompt_tokens(self, messages: tuple[Message, ...], prefix: tuple[Segment, ...]) -> int:
-        if messages not in self._lengths:
-            encode = getattr(self._policy, "encode", None)
-            if encode is None:
-                raise Unsupported(
-                    f"{self._policy.name} cannot count a prompt before it is sent, so total_tokens cannot be limited; "
-                    "limit sampled_tokens, or use --policy tiny, smollm2 or hf:FOLDER"
-                )
-            self._lengths[messages] = len(encode(messages))
-        return self._lengths[messages] + sum(len(s.ids or self._encode_text(s.text)) for s in prefix)
-
-    def _encode_text(self, text: str) -> Sequence[int]:
-        encode = getattr(self._policy, "encode_text", None)
-        if encode is None:
-            raise Unsupported(
-                f"{self._policy.name} does not tell its token ids; use --policy tiny, smollm2 or hf:FOLDER"
-            )
-        ids: Sequence[int] = encode(text)
-        return ids
+            return self._reading.of_question(source.messages)
+        return self._reading.of_chain(source.node, source.response)
