@@ -12,7 +12,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -77,9 +77,10 @@ def parse_spec(spec: str) -> tuple[str, list[str], dict[str, str]]:
     return name, args, options
 
 
-def format_spec(name: str, options: Mapping[str, Any]) -> str:
-    """The inverse of `parse_spec` for keyword options; `format_spec("sums", {"terms": 3})` is `sums:terms=3`."""
-    return name + (":" + ",".join(f"{k}={v}" for k, v in options.items()) if options else "")
+def format_spec(name: str, options: Mapping[str, Any], args: Sequence[Any] = ()) -> str:
+    """The inverse of `parse_spec`; `format_spec("gym", {"size": 3}, ["sudoku"])` is `gym:sudoku,size=3`."""
+    items = [*map(str, args), *(f"{k}={v}" for k, v in options.items())]
+    return name + (":" + ",".join(items) if items else "")
 
 
 def check_options(

@@ -20,6 +20,11 @@ def rounded(places: int) -> int:
     return -(-places // GROW) * GROW
 
 
+def tokens_in(past: Past) -> int:
+    """How many tokens the pieces hold."""
+    return sum(keys.shape[2] for keys, _ in past)
+
+
 class Cache:
     """Keys and values of up to `rows` sequences, each with a length of its own, kept dense: rows 0..`used`-1 are live.
 
@@ -76,7 +81,7 @@ class Prefill:
     def __init__(self, cache: Cache, lengths: Sequence[int], copies: Sequence[int], pasts: Sequence[Past]) -> None:
         self.cache = cache
         new = torch.tensor(lengths)
-        past = torch.tensor([sum(keys.shape[2] for keys, _ in pieces) for pieces in pasts])
+        past = torch.tensor([tokens_in(pieces) for pieces in pasts])
         total = past + new
         cache.reserve(cache.used + sum(copies), int(total.max()) + 1)
         self.source = torch.arange(len(new)).repeat_interleave(torch.tensor(copies))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from trivium.engine.cache import Cache, Prefill, Step, rounded
+from trivium.engine.cache import Cache, Prefill, Step, rounded, tokens_in
 from trivium.engine.draw import Uniforms, draw
 from trivium.engine.prefix import PrefixStore
 from trivium.models.decoder import Decoder
@@ -213,7 +213,7 @@ class Engine:
         self._share(model, list(groups))
         # The last token of a prompt is always computed: the first draw needs its hidden state.
         pasts = [self.prefixes.find(p[:-1]) for p in groups]
-        known = [sum(keys.shape[2] for keys, _ in past) for past in pasts]
+        known = [tokens_in(past) for past in pasts]
         lengths = [len(p) - n for p, n in zip(groups, known, strict=True)]
         attend = Prefill(self._cache(), lengths, [len(rows) for rows in groups.values()], pasts)
         hidden = self._prefill(model, attend, [i for p, n in zip(groups, known, strict=True) for i in p[n:]])
@@ -237,7 +237,7 @@ class Engine:
         """Compute once, and store, what several of the prompts begin with alike, such as the same worked examples."""
         while stem := self.prefixes.worth_sharing(prompts, self._token_bytes):
             past = self.prefixes.find(stem)
-            known = sum(keys.shape[2] for keys, _ in past)
+            known = tokens_in(past)
             attend = Prefill(self._cache(), [len(stem) - known], [1], [past])
             self._prefill(model, attend, stem[known:])
             at = int(attend.first[0])

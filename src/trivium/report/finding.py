@@ -55,9 +55,10 @@ def _judge_rounds(result: Mapping[str, Any]) -> Finding:
     moved = f"from {percent(start['greedy']['accuracy'])} to {percent(last['greedy']['accuracy'])}"
     n = last["greedy"]["n"]
     # Where plain samples taught as much, the search is not what helped.
-    helped = "Learning helped, with search or without" if against and _tone(against["greedy"]) != "gain" else ""
+    either = against and _tone(against["greedy"]) != "gain"
+    helped = "Learning helped, with search or without" if either else f"Learning from {name} helped"
     headline = {
-        "gain": f"{helped or f'Learning from {name} helped'}: greedy answers went {moved} on {n} unseen problems.",
+        "gain": f"{helped}: greedy answers went {moved} on {n} unseen problems.",
         "none": f"No reliable change by learning from {name}: greedy {moved} on {n} unseen problems.",
         "loss": f"Learning from {name} did harm: greedy answers went {moved} on {n} unseen problems.",
     }[tone]

@@ -110,7 +110,7 @@ def contenders(specs: Sequence[str]) -> list[Contender]:
         name, args, options = parse_spec(given)
         if not args and "n" not in options and _may_draw_until_spent(name):
             options = {"n": "none", **options}
-        spec = format_spec(name, options) if not args else given.strip()
+        spec = format_spec(name, options, args)
         found.setdefault(spec, Contender(given.strip(), spec, method(spec)))
     return list(found.values())
 

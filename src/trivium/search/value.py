@@ -14,9 +14,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from trivium.errors import ContextFull, UnknownName, Unsupported, UserError
+from trivium.errors import UnknownName, Unsupported, UserError
 from trivium.registry import Registry, check_options, parse_spec
 from trivium.search.lm import LM, Chain, Scorer, turn
+from trivium.search.reply import if_it_fits
 from trivium.types import Message, Question, Segment
 from trivium.verify.expression import equations
 
@@ -85,10 +86,8 @@ async def by_itself(question: Question, lm: LM, source: Chain | str, *, n: int =
     response = source if isinstance(source, str) else source.response
     asked = turn(question, Message("assistant", response), Message("user", DOUBT))
     lm.count_judgement()
-    try:
-        return await _doubted(lm, asked, n)
-    except ContextFull:
-        return 0.5
+    belief = await if_it_fits(_doubted(lm, asked, n))
+    return 0.5 if belief is None else belief
 
 
 async def _doubted(lm: LM, asked: Question, n: int) -> float:

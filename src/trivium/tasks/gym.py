@@ -16,6 +16,7 @@ import re
 from typing import Any
 
 from trivium.errors import UnknownName, UserError
+from trivium.registry import format_spec
 from trivium.sandbox.outcome import Outcome
 from trivium.sandbox.worker import ask
 from trivium.tasks.base import deal, guarded, new_problem, stable_hash
@@ -70,7 +71,7 @@ class Gym:
             if key not in defaults:
                 raise UnknownName(f"option of gym:{dataset}:", key, defaults)
         self.dataset = dataset
-        self.name = f"gym:{dataset}" + "".join(f",{key}={text}" for key, text in options.items())
+        self.name = format_spec(self.family, options, [dataset])
         self._options = {key: _convert(dataset, key, text, defaults[key]) for key, text in options.items()}
         checked = _worker("check", dataset=dataset, options=self._options)
         if "failed" in checked:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from typing import NamedTuple
 
 from trivium.errors import TooFewProblems, UserError
 from trivium.registry import format_spec, parse_spec
@@ -17,6 +18,13 @@ from trivium.types import Interactive, Message, Problem, Question, Split, Task, 
 
 SPARE = 5
 """Examples at hand for each that is shown."""
+
+
+class Example(NamedTuple):
+    """A solved problem: its key, and its question and solution as turns of a conversation, without instructions."""
+
+    key: str
+    turns: tuple[Message, ...]
 
 
 class Shots:
@@ -31,7 +39,8 @@ class Shots:
 
     def __init__(self, shots: int, of: str, **options: str) -> None:
         at_least("shots", 1, shots=shots)
-        inner: Task = task(format_spec(of, options) if ":" not in of else ",".join([of, *_items(options)]))
+        family, bare, _ = parse_spec(of)
+        inner: Task = task(format_spec(family, options, bare))
         if isinstance(inner, Shots):
             raise UserError(f"task shots: of={of!r} shows examples already; ask it for more of them")
         if isinstance(inner, Interactive):
@@ -41,7 +50,7 @@ class Shots:
     @property
     def name(self) -> str:
         family, bare, options = parse_spec(self.of.name)
-        return ",".join([f"{self.family}:{self.shots}", f"of={':'.join([family, *bare])}", *_items(options)])
+        return format_spec(self.family, {"of": format_spec(family, {}, bare), **options}, [self.shots])
 
     @property
     def summary(self) -> str:
@@ -54,7 +63,7 @@ class Shots:
     def problems(self, split: Split, n: int, seed: int = 0) -> list[Problem]:
         if split != "train":
             return [self._shown(problem) for problem in self.of.problems(split, n, seed)]
-        examples = {problem.key for problem in self._examples}
+        examples = {example.key for example in self._examples}
         try:
             dealt = self.of.problems(split, n + len(examples), seed)
         except TooFewProblems as few:
@@ -65,32 +74,24 @@ class Shots:
         return self.of.verify(problem, response)
 
     @functools.cached_property
-    def _examples(self) -> list[Problem]:
+    def _examples(self) -> list[Example]:
         """The examples, and spare ones where the task has so many."""
         try:
-            return self.of.problems("train", SPARE * self.shots)
+            solved = self.of.problems("train", SPARE * self.shots)
         except TooFewProblems:
-            return self.of.problems("train", self.shots)
+            solved = self.of.problems("train", self.shots)
+        return [Example(p.key, (*_parted(p.question)[1], Message("assistant", p.solution or p.gold))) for p in solved]
 
     def _shown(self, problem: Problem) -> Problem:
         answer = gold_answer(problem)
-        harmless = [e for e in self._examples if not any(leaks(answer, m.content) for m in _turns(e))]
+        harmless = [e for e in self._examples if not any(leaks(answer, turn.content) for turn in e.turns)]
         chosen = harmless if len(harmless) >= self.shots else self._examples
-        return replace(problem, question=_after(chosen[: self.shots], problem.question))
+        told, asked = _parted(problem.question)
+        shown = [turn for example in chosen[: self.shots] for turn in example.turns]
+        return replace(problem, question=replace(problem.question, messages=(*told, *shown, *asked)))
 
 
-def _items(options: dict[str, str]) -> list[str]:
-    return [f"{key}={value}" for key, value in options.items()]
-
-
-def _turns(example: Problem) -> list[Message]:
-    """An example as a conversation, without instructions."""
-    said = [message for message in example.question.messages if message.role != "system"]
-    return [*said, Message("assistant", example.solution or example.gold)]
-
-
-def _after(examples: list[Problem], question: Question) -> Question:
-    """The question behind its instructions and the examples."""
+def _parted(question: Question) -> tuple[list[Message], list[Message]]:
+    """The instructions of a question, and its other turns."""
     told = [message for message in question.messages if message.role == "system"]
-    asked = [message for message in question.messages if message.role != "system"]
-    return replace(question, messages=(*told, *(turn for e in examples for turn in _turns(e)), *asked))
+    return told, [message for message in question.messages if message.role != "system"]

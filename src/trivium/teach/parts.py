@@ -11,7 +11,7 @@ from trivium.learn.types import Objective
 from trivium.policies import policy as make_policy
 from trivium.policies.folder import DTYPES
 from trivium.policies.local import LocalPolicy
-from trivium.registry import parse_spec
+from trivium.registry import format_spec, parse_spec
 from trivium.teach.settings import RunSettings
 
 
@@ -20,11 +20,10 @@ def local_policy(settings: RunSettings, dtype: str = "") -> LocalPolicy:
 
     Raises Unsupported for a policy whose weights are not here.
     """
-    name, _, options = parse_spec(settings.policy)
-    spec = settings.policy
-    if name == "tiny" and "seed" not in options:
-        spec += f"{',' if ':' in spec else ':'}seed={settings.seed}"
-    made = make_policy(spec)
+    name, args, options = parse_spec(settings.policy)
+    if name == "tiny":
+        options.setdefault("seed", str(settings.seed))
+    made = make_policy(format_spec(name, options, args))
     if not isinstance(made, LocalPolicy):
         raise Unsupported(
             f"policy {settings.policy} cannot be taught: its weights are not in Trivium's own engine. Policies that"
