@@ -20,7 +20,8 @@ from trivium.types import Sampling
 
 TASKS = ("sums:terms=7", "rules:hops=6,distractors=12", "shots:4,of=sums,terms=7")
 """Prompts of some 40, 170 and, with worked examples as papers on search show them, 400 tokens."""
-METHOD, PROBLEMS, MAX_TOKENS = "mcts:n=8,depth=6,branch=3", 16, 96
+METHOD, PROBLEMS, MAX_TOKENS = "mcts:n=8,depth=6,branch=3", 32, 96
+"""Half the simulations of the default: fewer leave the trees far from their depth, more take hours."""
 PREFIX_BYTES = 1 << 30
 
 
@@ -43,8 +44,8 @@ def race(worker: Worker, spec: str, pairs: int) -> Row:
         f"{METHOD} on {spec}, SmolLM2-135M, {PROBLEMS} problems", "the same search without reuse", "problems/min",
         [(a["rate"], b["rate"]) for a, b in taken], better="higher", reach=3.0, threads=cores(),
         turns=[{"ours": a, "theirs": b} for a, b in taken],
-        note=f"prompts of {ours['prompt']:.0f} tokens; prompt tokens computed for each distinct token of the trees: "
-        f"{ours['computed']:.2f} with reuse, {theirs['computed']:.2f} without",
+        note=f"prompts of {ours['prompt']:.0f} tokens, trees {ours['deep']:.1f} nodes deep; prompt tokens computed for"
+        f" each distinct token of the trees: {ours['computed']:.2f} with reuse, {theirs['computed']:.2f} without",
     )  # fmt: skip
 
 
@@ -61,10 +62,12 @@ def search(turns: Turns, *, spec: str) -> None:
         began = time.perf_counter()
         traces = asyncio.run(run(mcts, asked, student, sampling=Sampling(max_tokens=MAX_TOKENS)))
         seconds = time.perf_counter() - began
+        deep = [max(len(trace.path(leaf)) for leaf in trace.leaves()) - 1 for trace in traces]
         distinct = sum(len(node.segment.ids) for trace in traces for node in trace.nodes)
         return {
             "prompt": sum(len(trace.nodes[0].segment.ids) for trace in traces) / len(traces),
-            "rate": 60 * len(asked) / seconds, "seconds": seconds, "distinct_tokens": distinct,
+            "deep": sum(deep) / len(deep), "rate": 60 * len(asked) / seconds, "seconds": seconds,
+            "distinct_tokens": distinct,
             "computed": (engine.counters.prefilled - before) / distinct,
             "sampled": sum(t.usage.sampled_tokens for t in traces), "errors": sum(bool(t.error) for t in traces),
         }  # fmt: skip

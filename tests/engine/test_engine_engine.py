@@ -176,7 +176,7 @@ def test_one_long_row_sets_the_price_of_the_rows_that_join_it():
     most = 0
     while e.busy:
         e.step()
-        most = max(most, e.cache.keys.nbytes + e.cache.values.nbytes)
+        most = max(most, e.cache.own.keys.nbytes + e.cache.own.values.nbytes)
     assert 0 < most <= 4 * (CONTEXT + GROW) * token
 
 

@@ -33,7 +33,7 @@ def found(store: PrefixStore, ids: tuple[int, ...]) -> torch.Tensor:
 def test_the_longest_known_beginning_is_found(sequences, asked):
     store = PrefixStore(1 << 20)
     for ids in sequences:
-        store.add(ids, *marked(ids))
+        store.add(ids, [marked(ids)])
     for ids in [*sequences, asked]:
         longest = max(sum(1 for i in range(1, len(ids) + 1) if s[:i] == ids[:i]) for s in sequences)
         assert torch.equal(found(store, ids), marked(ids[:longest])[0] if longest else found(store, ()))
@@ -43,7 +43,7 @@ def test_the_longest_known_beginning_is_found(sequences, asked):
 def test_what_is_shared_is_stored_once(sequences):
     store = PrefixStore(1 << 20)
     for ids in sequences:
-        store.add(ids, *marked(ids))
+        store.add(ids, [marked(ids)])
     beginnings = {ids[:i] for ids in sequences for i in range(1, len(ids) + 1)}
     assert store.size == 2 * 8 * len(beginnings)
     store.clear()
@@ -55,7 +55,7 @@ def test_what_is_shared_is_stored_once(sequences):
 def test_the_store_stays_within_its_limit_and_keeps_what_was_read_last(sequences):
     store = PrefixStore(2 * 8 * 16)
     for ids in sequences:
-        store.add(ids, *marked(ids))
+        store.add(ids, [marked(ids)])
         assert store.size <= store.limit
         assert found(store, ids).shape[2] == len(ids)
 
@@ -175,7 +175,7 @@ def test_what_is_worth_sharing_saves_most(sequences, stored):
     """Against every beginning there is, by counting."""
     scaled = [tuple(i for i in ids for _ in range(60)) for ids in sequences]
     store = PrefixStore(1 << 20)
-    store.add(scaled[0][:stored], *marked(scaled[0][:stored]))
+    store.add(scaled[0][:stored], [marked(scaled[0][:stored])])
     saved = {
         p[:n]: (sum(q[:-1][:n] == p[:n] for q in set(scaled)) - 1) * (n - store.known(p[:n]))
         for p in scaled

@@ -6,7 +6,8 @@ import pytest
 import torch
 from tiny_models import FAMILIES, decoder
 
-from trivium.engine.cache import Cache, Prefill
+from trivium.engine.attend import Prefill
+from trivium.engine.cache import NONE, BatchCache
 from trivium.engine.engine import Engine, Job
 from trivium.learn import OBJECTIVES
 from trivium.learn.batch import Demonstration
@@ -20,7 +21,7 @@ IDS = torch.arange(5, 25)
 
 def logits(model, ids=IDS):
     with torch.inference_mode():
-        attend = Prefill(Cache(model.c, model.head.dtype), [len(ids)], [1], [[]])
+        attend = Prefill(BatchCache(model.c, model.head.dtype), [len(ids)], [1], [[]], [NONE])
         return model.logits(model(ids, attend.positions, attend))
 
 

@@ -55,7 +55,7 @@ def test_a_finished_method_joins_the_running_batch():
         await asyncio.gather(chain(), policy.sample(ask("long", max_tokens=12)))
 
     asyncio.run(go())
-    assert policy.engine.counters.steps == 11, "the two short samples ran inside the steps of the long one"
+    assert policy.engine.counters.steps == 12, "the two short samples ran inside the steps of the long one"
 
 
 def test_usage_charges_the_prompt_once():

@@ -1,4 +1,4 @@
-"""The key-value cache of the rows that are being decoded, and attention over it."""
+"""Keys and values of the rows that are being decoded: dense storage, and stems that several rows share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trivium.models.attention import MASKED, attention, fold, unfold
 from trivium.models.decoder import DecoderConfig
 
 GROW = 32
+NONE = -1
+"""The stem of a row that has none."""
 Past = Sequence[tuple[Tensor, Tensor]]
 """Keys and values of consecutive tokens, in pieces of [layers, kv_heads, tokens, head_dim]."""
 
@@ -23,6 +24,18 @@ def rounded(places: int) -> int:
 def tokens_in(past: Past) -> int:
     """How many tokens the pieces hold."""
     return sum(keys.shape[2] for keys, _ in past)
+
+
+def cut(past: Past, start: int, stop: int) -> list[tuple[Tensor, Tensor]]:
+    """Tokens `start` to `stop` of what the pieces hold, or as many of them as there are."""
+    out, at = [], 0
+    for keys, values in past:
+        n = keys.shape[2]
+        part = slice(max(0, start - at), max(0, min(n, stop - at)))
+        if part.start < part.stop:
+            out.append((keys[:, :, part], values[:, :, part]))
+        at += n
+    return out
 
 
 class Cache:
@@ -69,77 +82,81 @@ class Cache:
             self.lengths[row] = self.lengths[last]
         self.used = last
 
+    def write(self, rows: slice, at: int, past: Past) -> None:
+        """Put the pieces into each of `rows`, from place `at` on."""
+        for keys, values in past:
+            to = slice(at, at + keys.shape[2])
+            self.keys[:, rows, :, to], self.values[:, rows, :, to] = keys[:, None], values[:, None]
+            at = to.stop
 
-class Prefill:
-    """Attention for several new prompts, whose keys and values go to the cache.
+    def piece(self, row: int, n: int) -> tuple[Tensor, Tensor]:
+        """The first `n` tokens of a row."""
+        return self.keys[:, row, :, :n], self.values[:, row, :, :n]
 
-    Prompt j goes to the `copies[j]` rows that follow those of prompt j-1, starting at the first free row: computed
-    once, shared by its whole group.  `pasts[j]` holds the keys and values of its first tokens, in pieces, where they
-    are known already: those are copied, and only the `lengths[j]` tokens after them are computed.
+
+class BatchCache:
+    """The rows of a running batch, each a stem that it may share with others, and what is its own.
+
+    `own` holds a row's tokens behind its stem.  `stems` holds each stem once; `ids` are its tokens, and `stem_of` names
+    the stem of each row, or NONE.  A stem goes with the last of its rows.  Attention over a shared stem reads its keys
+    once for all its rows (Juravsky et al. 2024, arXiv:2402.05099).
     """
 
-    def __init__(self, cache: Cache, lengths: Sequence[int], copies: Sequence[int], pasts: Sequence[Past]) -> None:
-        self.cache = cache
-        new = torch.tensor(lengths)
-        past = torch.tensor([tokens_in(pieces) for pieces in pasts])
-        total = past + new
-        cache.reserve(cache.used + sum(copies), int(total.max()) + 1)
-        self.source = torch.arange(len(new)).repeat_interleave(torch.tensor(copies))
-        rows = torch.arange(cache.used, cache.used + len(self.source))
-        cache.lengths[rows] = total[self.source]
-        cache.used += len(rows)
-        self.first = rows[torch.tensor(copies).cumsum(0) - torch.tensor(copies)]
-        for j, pieces in enumerate(pasts):
-            at, mine = 0, slice(int(self.first[j]), int(self.first[j]) + copies[j])
-            for keys, values in pieces:
-                to = slice(at, at + keys.shape[2])
-                cache.keys[:, mine, :, to], cache.values[:, mine, :, to] = keys[:, None], values[:, None]
-                at = to.stop
-        steps = torch.arange(int(new.max()))
-        self.real = steps < new[:, None]
-        self.at = ((new.cumsum(0) - new)[:, None] + steps) * self.real
-        self.positions = (past[:, None] + steps)[self.real]
-        # Where each copy of each token goes.
-        owner = torch.arange(len(new)).repeat_interleave(new)
-        token, self.to_row = (owner[:, None] == self.source).nonzero(as_tuple=True)
-        self.token, self.to_row, self.place = token, rows[self.to_row], self.positions[token]
-        self.places = int(total.max())
-        sees = torch.arange(self.places) <= (past[:, None] + steps)[..., None]
-        mask = torch.zeros(sees.shape, dtype=cache.dtype).masked_fill_(~sees, MASKED)
-        rep, kv = cache.c.heads // cache.c.kv_heads, cache.c.kv_heads
-        self.mask = mask.repeat(1, rep, 1)[:, None].expand(-1, kv, -1, -1).flatten(0, 1)
+    def __init__(self, c: DecoderConfig, dtype: torch.dtype) -> None:
+        self.own, self.stems = Cache(c, dtype), Cache(c, dtype)
+        self.ids: list[tuple[int, ...]] = []
+        self.stem_of: list[int] = []
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        keys, values = self.cache.keys[layer], self.cache.values[layer]
-        keys[self.to_row, :, self.place] = k[self.token]
-        values[self.to_row, :, self.place] = v[self.token]
-        own = keys[self.first, :, : self.places], values[self.first, :, : self.places]
-        # Places behind a prompt's end hold anything, but causality hides them from every real query.
-        out = attention(fold(q[self.at], k.shape[1]), *own, self.mask, q.shape[-1] ** -0.5)
-        return unfold(out, q.shape[1])[self.real]
+    @property
+    def c(self) -> DecoderConfig:
+        return self.own.c
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.own.dtype
 
-class Step:
-    """One new token for every live row: write its key and value, attend to the row's past and itself."""
+    @property
+    def used(self) -> int:
+        """Live rows."""
+        return self.own.used
 
-    def __init__(self, cache: Cache) -> None:
-        self.cache = cache
-        self.rows = torch.arange(cache.used)
-        self.lengths = cache.lengths[: cache.used].clone()
-        cache.reserve(cache.used, int(self.lengths.max()) + 1)
-        past = torch.arange(cache.places) <= self.lengths[:, None]
-        c = cache.c
-        mask = torch.zeros(past.shape, dtype=cache.dtype).masked_fill_(~past, MASKED)
-        self.mask = mask[:, None, None].expand(-1, c.kv_heads, c.heads // c.kv_heads, -1).flatten(0, 1)
-        cache.lengths[: cache.used] += 1
+    def open(self, ids: tuple[int, ...], past: Past) -> int:
+        """A new stem of these tokens, whose first ones are copied from `past`; returns its number.
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        keys = self.cache.keys[layer, : len(self.rows)]
-        values = self.cache.values[layer, : len(self.rows)]
-        keys[self.rows, :, self.lengths] = k
-        values[self.rows, :, self.lengths] = v
-        b, heads, d = q.shape
-        q = q.reshape(b, k.shape[1], heads // k.shape[1], d)
-        # Over all places, the masked ones too: a slice is no longer contiguous, and its product many times slower.
-        out = attention(q, keys, values, self.mask, d**-0.5)
-        return out.reshape(b, heads, d)
+        What `past` does not hold must be computed before any row reads it.
+        """
+        stem, stems = self.stems.used, self.stems
+        stems.reserve(stem + 1, len(ids))
+        stems.lengths[stem] = len(ids)
+        stems.used += 1
+        stems.write(slice(stem, stem + 1), 0, cut(past, 0, len(ids)))
+        self.ids.append(ids)
+        return stem
+
+    def stem_lengths(self, stems: Sequence[int]) -> Tensor:
+        """How many tokens these stems hold, 0 for NONE."""
+        return torch.tensor([0 if stem == NONE else len(self.ids[stem]) for stem in stems], dtype=torch.long)
+
+    def past(self, row: int, n: int) -> Past:
+        """Keys and values of the first `n` tokens of a row, stem included."""
+        stem = self.stem_of[row]
+        if stem == NONE:
+            return [self.own.piece(row, n)]
+        begun = min(n, len(self.ids[stem]))
+        return [self.stems.piece(stem, begun), self.own.piece(row, n - begun)]
+
+    def drop(self, row: int) -> None:
+        """Forget `row`; the last live row moves into its place."""
+        self.own.drop(row)
+        stem, last = self.stem_of[row], self.stem_of.pop()
+        if row < len(self.stem_of):
+            self.stem_of[row] = last
+        if stem != NONE and stem not in self.stem_of:
+            self._close(stem)
+
+    def _close(self, stem: int) -> None:
+        self.stems.drop(stem)
+        moved = self.ids.pop()
+        if stem < len(self.ids):
+            self.ids[stem] = moved
+            self.stem_of = [stem if of == len(self.ids) else of for of in self.stem_of]

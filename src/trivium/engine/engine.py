@@ -10,14 +10,16 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from trivium.engine.cache import Cache, Prefill, Step, rounded, tokens_in
+from trivium.engine.attend import Mixed, Prefill, Step
+from trivium.engine.cache import NONE, BatchCache, Past, rounded, tokens_in
 from trivium.engine.draw import Uniforms, draw
 from trivium.engine.prefix import PrefixStore
+from trivium.engine.stems import live_stem, new_stems
 from trivium.models.decoder import Decoder
 from trivium.models.packed import PackedDecoder, can_pack, stamp
 from trivium.types import Finish, Sampling
@@ -93,7 +95,7 @@ class Engine:
         self.max_rows, self.cache_bytes = max_rows, cache_bytes
         self.queue: deque[tuple[Job, int]] = deque()
         self.rows: list[Row] = []
-        self.cache: Cache | None = None
+        self.cache: BatchCache | None = None
         self.packed: PackedDecoder | None = None
         self.prefixes = PrefixStore(prefix_bytes)
         self._asked: set[tuple[int, ...]] = set()
@@ -147,12 +149,10 @@ class Engine:
         """Advance every live row by one token; returns the rows that ended, in the order of their slots."""
         began = time.perf_counter()
         model = self._model()
-        ended = self._admit(model)
-        if self.rows:
-            cache = self._cache()
-            last = torch.tensor([row.ids[-1] for row in self.rows])
-            attend = Step(cache)
-            ended += self._sample(model.logits(model(last, attend.lengths, attend)), 0)
+        joining = self._joining()
+        ended: list[Row] = []
+        if self.rows or joining:
+            ended = self._sample(self._forward(model, joining))
             self.counters.steps += 1
         self.counters.seconds += time.perf_counter() - began
         return ended
@@ -174,10 +174,10 @@ class Engine:
         self.prefixes.clear()
         self._asked.clear()
 
-    def _cache(self) -> Cache:
+    def _cache(self) -> BatchCache:
         dtype = self.model.embed.weight.dtype
         if self.cache is None or self.cache.dtype != dtype:
-            self.cache = Cache(self.model.c, dtype)
+            self.cache = BatchCache(self.model.c, dtype)
         return self.cache
 
     @property
@@ -196,30 +196,41 @@ class Engine:
         jobs = {*head, *(row.job for row in self.rows)}
         places = rounded(min(c.context, max(len(job.prompt) + job.sampling.max_tokens for job in jobs)) + 1)
         if self.rows:
-            places = max(places, self._cache().places)
+            places = max(places, self._cache().own.places)
         limit = max(1, min(self.max_rows, self.cache_bytes // (self._token_bytes * places)))
         free = limit - len(self.rows)
         return free if free >= min(len(self.queue), max(1, limit // 8)) else 0
 
-    def _admit(self, model: Decoder) -> list[Row]:
-        """Move queued samples into free rows: prefill their distinct prompts and draw each one's first token."""
-        room = self._room()
-        if room <= 0:
-            return []
-        joining = [self.queue.popleft() for _ in range(min(room, len(self.queue)))]
+    def _joining(self) -> dict[tuple[int, ...], list[Row]]:
+        """Take queued samples for the free rows: prompts, each with its group."""
         groups: dict[tuple[int, ...], list[Row]] = {}
-        for job, index in joining:
+        for _ in range(min(self._room(), len(self.queue))):
+            job, index = self.queue.popleft()
             groups.setdefault(job.prompt, []).append(Row(job, index, Uniforms(job.seed, index)))
-        self._share(model, list(groups))
+        return groups
+
+    def _forward(self, model: Decoder, joining: dict[tuple[int, ...], list[Row]]) -> torch.Tensor:
+        """The logits of every row's next token [rows, vocab], after one pass over live rows and new prompts alike."""
+        cache, live = self._cache(), len(self.rows)
+        last = [row.ids[-1] for row in self.rows]
+        if not joining:
+            step = Step(cache, live)
+            return model.logits(model(torch.tensor(last), step.positions, step))
+        self._share(model, list(joining))
         # The last token of a prompt is always computed: the first draw needs its hidden state.
-        pasts = [self.prefixes.find(p[:-1]) for p in groups]
+        pasts: list[Past] = [self.prefixes.find(p[:-1]) for p in joining]
+        copies = {p: len(rows) for p, rows in joining.items()}
+        stems = self._stems(copies, pasts)
         known = [tokens_in(past) for past in pasts]
-        lengths = [len(p) - n for p, n in zip(groups, known, strict=True)]
-        attend = Prefill(self._cache(), lengths, [len(rows) for rows in groups.values()], pasts)
-        hidden = self._prefill(model, attend, [i for p, n in zip(groups, known, strict=True) for i in p[n:]])
+        new = [i for p, n in zip(joining, known, strict=True) for i in p[n:]]
+        prefill = Prefill(
+            cache, [len(p) - n for p, n in zip(joining, known, strict=True)], list(copies.values()), pasts, stems
+        )
+        attend = Mixed(Step(cache, live), prefill) if live else prefill
+        hidden = model(torch.tensor(last + new), attend.positions, attend)
+        self.counters.prefilled += len(new)
         self.counters.reused += sum(known)
-        first = len(self.rows)
-        for (prompt, rows), n, at in zip(groups.items(), known, attend.first.tolist(), strict=True):
+        for (prompt, rows), n, at in zip(joining.items(), known, prefill.first.tolist(), strict=True):
             for i, row in enumerate(rows):
                 row.reused = len(prompt) if i else n
             # Who asks twice may ask again, as a vote does until its budget is spent.  To store what is asked once, as
@@ -229,35 +240,48 @@ class Engine:
             self._asked.add(prompt)
         if len(self._asked) > REMEMBERED:
             self._asked.clear()
-        self.rows += [row for rows in groups.values() for row in rows]
-        ends = torch.cumsum(torch.tensor(lengths), 0) - 1
-        return self._sample(model.logits(hidden[ends])[attend.source], first)
+        self.rows += [row for rows in joining.values() for row in rows]
+        # A group's prompt has one hidden state, and so one row of logits for all its samples.
+        logits = model.logits(torch.cat((hidden[:live], hidden[live + prefill.ends])))
+        return logits[torch.cat((torch.arange(live), live + prefill.source))]
+
+    def _stems(self, prompts: Mapping[tuple[int, ...], int], pasts: list[Past]) -> list[int]:
+        """The stem of each prompt, given its number of rows; `pasts` is led on to the end of a stem that knows more."""
+        cache, c = self._cache(), self.model.c
+        stems = {p: live_stem(p, cache.ids) for p in prompts}
+        for i, stem in enumerate(stems.values()):
+            if stem != NONE and tokens_in(pasts[i]) < (n := len(cache.ids[stem])):
+                pasts[i] = [cache.stems.piece(stem, n)]
+        known = dict(zip(prompts, pasts, strict=True))
+        free = [p for p, stem in stems.items() if stem == NONE]
+        live = {ids: cache.stem_of.count(i) for i, ids in enumerate(cache.ids)}
+        chosen = new_stems({p: prompts[p] for p in free}, [known[p] for p in free], live, c.kv_heads * c.head_dim)
+        opened: dict[tuple[int, ...], int] = {}
+        for prompt, head in chosen.items():
+            if head not in opened:
+                opened[head] = cache.open(head, known[prompt])
+            stems[prompt] = opened[head]
+        return list(stems.values())
 
     def _share(self, model: Decoder, prompts: Sequence[tuple[int, ...]]) -> None:
         """Compute once, and store, what several of the prompts begin with alike, such as the same worked examples."""
         while stem := self.prefixes.worth_sharing(prompts, self._token_bytes):
             past = self.prefixes.find(stem)
             known = tokens_in(past)
-            attend = Prefill(self._cache(), [len(stem) - known], [1], [past])
-            self._prefill(model, attend, stem[known:])
+            attend = Prefill(self._cache(), [len(stem) - known], [1], [past], [NONE])
+            model(torch.tensor(stem[known:]), attend.positions, attend)
+            self.counters.prefilled += len(stem) - known
             at = int(attend.first[0])
             self._store(at, stem)
             self._cache().drop(at)
 
-    def _prefill(self, model: Decoder, attend: Prefill, ids: Sequence[int]) -> torch.Tensor:
-        """The hidden states of tokens that follow on what `attend` knows."""
-        self.counters.prefilled += len(ids)
-        hidden: torch.Tensor = model(torch.tensor(ids), attend.positions, attend)
-        return hidden
-
     def _store(self, at: int, ids: Sequence[int]) -> None:
         """Keep the keys and values of `ids`, which row `at` of the cache begins with."""
-        cache = self._cache()
-        self.prefixes.add(ids, cache.keys[:, at, :, : len(ids)], cache.values[:, at, :, : len(ids)])
+        self.prefixes.add(ids, self._cache().past(at, len(ids)))
 
-    def _sample(self, logits: torch.Tensor, first: int) -> list[Row]:
-        """Draw a token for the rows from `first` on, whose logits these are, and take out those that end."""
-        rows = self.rows[first:]
+    def _sample(self, logits: torch.Tensor) -> list[Row]:
+        """Draw a token for every row, given their logits, and take out those that end."""
+        rows = self.rows
         u = torch.tensor([row.uniforms.next() for row in rows], dtype=torch.float64)
         ids, logprobs = draw(logits, u, [row.job.sampling for row in rows])
         self.counters.sampled += len(rows)
@@ -266,7 +290,7 @@ class Engine:
             rows[i].ids.append(token)
             rows[i].logprobs.append(logprob)
             if judge_end(rows[i], self.eos, self.decode, self.model.c.context):
-                ended.append(first + i)
+                ended.append(i)
         # From the back, so that the row which fills a gap is never one that is about to go.
         done = [self.rows[i] for i in ended]
         for i in reversed(ended):

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from trivium.engine.cache import Past, cut
+
 WORTHWHILE = 128
 """Tokens that computing a beginning apart must save: a pass of its own costs about as much as half of them."""
 
@@ -54,23 +56,24 @@ class PrefixStore:
         """How many tokens `find` would find."""
         return sum(n for _, n in self._walk(ids))
 
-    def add(self, ids: Sequence[int], keys: Tensor, values: Tensor) -> None:
-        """Store a sequence whose keys and values are [layers, kv_heads, len(ids), head_dim]; only what is new is
-        copied, and nothing that could never fit.
+    def add(self, ids: Sequence[int], past: Past) -> None:
+        """Store a sequence whose keys and values `past` holds; only what is new is copied, and nothing that could never
+        fit.
         """
         path = list(self._walk(ids))
         at = sum(n for _, n in path)
-        new_bytes = 2 * keys[:, :, at:].numel() * keys.element_size()
-        if not 0 < new_bytes <= self.limit:
+        new = cut(past, at, len(ids))
+        if not 0 < sum(part.nbytes for pair in new for part in pair) <= self.limit:
             return
         stem = self._root
         if path:
             stem, n = path[-1]
             if n < len(stem.tokens):
                 stem = self._split(stem, n)
-        new = Run(tuple(ids[at:]), keys[:, :, at:].clone(), values[:, :, at:].clone(), stem, next(self._clock))
-        stem.children[ids[at]] = new
-        self.size += new.size
+        keys, values = (torch.cat(parts, dim=2) for parts in zip(*new, strict=True))
+        run = Run(tuple(ids[at:]), keys, values, stem, next(self._clock))
+        stem.children[ids[at]] = run
+        self.size += run.size
         if self.size > self.limit:
             self._shrink()
 

@@ -70,12 +70,21 @@ class Norm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.bias is not None:
             return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
+        if not torch.is_grad_enabled():  # an autograd function costs as much again where rows are few
+            return _rms_norm(x, self.weight, self.eps)[0]
         out: Tensor = _RmsNorm.apply(x, self.weight, self.eps)  # type: ignore[no-untyped-call]
         return out
 
 
+def _rms_norm(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """w x / sqrt(mean(x^2) + eps) and the inverse root, with sums in float32 and rounding where transformers rounds."""
+    z = _summable(x)
+    r = z.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
+    return z.mul(r).to(x.dtype).mul_(weight), r
+
+
 class _RmsNorm(torch.autograd.Function):
-    """y = w x / sqrt(mean(x^2) + eps), with sums in float32 and rounding where transformers rounds.
+    """`_rms_norm` with its gradient.
 
     Autograd through `F.rms_norm` keeps several float32 copies of every hidden state, a third of all activations; this
     keeps x itself and one number a row, and is faster both ways.
@@ -83,10 +92,9 @@ class _RmsNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        z = _summable(x)
-        r = z.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
+        y, r = _rms_norm(x, weight, eps)
         ctx.save_for_backward(x, weight, r)
-        return z.mul(r).to(x.dtype).mul_(weight)
+        return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:

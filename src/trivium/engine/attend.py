@@ -1,0 +1,215 @@
+"""Attention over a `BatchCache`: of new prompts (`Prefill`) and of one new token for every row (`Step`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from trivium.engine.cache import NONE, BatchCache, Past, cut, tokens_in
+from trivium.models.attention import MASKED, attention, fold, unfold
+
+
+class Prefill:
+    """Attention for several new prompts, whose keys and values go to the cache.
+
+    Prompt j goes to the `copies[j]` rows that follow those of prompt j-1, starting at the first free row: computed
+    once, shared by its whole group.  It begins with stem `stems[j]` of the cache, or with none.  `pasts[j]` holds the
+    keys and values of its first tokens, in pieces, where they are known already, and only the `lengths[j]` tokens after
+    them are computed: what belongs to the stem is written there, the rest to every row of the group.
+    """
+
+    def __init__(
+        self, cache: BatchCache, lengths: Sequence[int], copies: Sequence[int], pasts: Sequence[Past],
+        stems: Sequence[int],
+    ) -> None:  # fmt: skip
+        self.cache, own = cache, cache.own
+        new = torch.tensor(lengths)
+        past = torch.tensor([tokens_in(pieces) for pieces in pasts])
+        begun = cache.stem_lengths(stems)
+        total = past + new - begun
+        own.reserve(own.used + sum(copies), int(total.max()) + 1)
+        self.source = torch.arange(len(new)).repeat_interleave(torch.tensor(copies))
+        rows = torch.arange(own.used, own.used + len(self.source))
+        own.lengths[rows] = total[self.source]
+        own.used += len(rows)
+        cache.stem_of += [stems[j] for j in self.source.tolist()]
+        self.first = rows[torch.tensor(copies).cumsum(0) - torch.tensor(copies)]
+        for j, pieces in enumerate(pasts):
+            mine = slice(int(self.first[j]), int(self.first[j]) + copies[j])
+            own.write(mine, 0, cut(pieces, int(begun[j]), int(past[j])))
+        starts = new.cumsum(0) - new
+        self.ends = starts + new - 1
+        owner = torch.arange(len(new)).repeat_interleave(new)
+        self.positions = past[owner] + torch.arange(int(new.sum())) - starts[owner]
+        # Where each token goes: to its prompt's stem, or to each row of the group.
+        place = self.positions - begun[owner]
+        self.of_stem = (place < 0).nonzero().flatten()
+        stem = torch.tensor(stems)
+        self.to_stem, self.stem_place = stem[owner[self.of_stem]], self.positions[self.of_stem]
+        self.token, to_row = ((owner[:, None] == self.source) & (place >= 0)[:, None]).nonzero(as_tuple=True)
+        self.to_row, self.place = rows[to_row], place[self.token]
+        self.blocks = [
+            _Block(cache, *(x[members] for x in (starts, new, past, begun, self.first, stem)))
+            for members in _alike(lengths)
+        ]
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        for own, stems, new in (
+            (self.cache.own.keys, self.cache.stems.keys, k), (self.cache.own.values, self.cache.stems.values, v)
+        ):  # fmt: skip
+            own[layer][self.to_row, :, self.place] = new[self.token]
+            stems[layer][self.to_stem, :, self.stem_place] = new[self.of_stem]
+        out = torch.empty_like(q)
+        for block in self.blocks:
+            out[block.tokens] = block(layer, q)
+        return out
+
+
+def _alike(lengths: Sequence[int]) -> list[list[int]]:
+    """Indices of lengths within a factor of two: what is computed together is padded to the longest."""
+    sizes: dict[int, list[int]] = {}
+    for i, length in enumerate(lengths):
+        sizes.setdefault(length.bit_length(), []).append(i)
+    return list(sizes.values())
+
+
+class _Block:
+    """Attention of prompts with about as many new tokens each, given for each prompt: where its tokens start in the
+    flat list, how many are new, known before them and part of its stem; its first row and its stem.
+    """
+
+    def __init__(
+        self, cache: BatchCache, starts: Tensor, new: Tensor, past: Tensor, begun: Tensor, first: Tensor, stem: Tensor
+    ) -> None:
+        self.cache, self.first = cache, first
+        steps = torch.arange(int(new.max()))
+        self.real = steps < new[:, None]
+        self.at = (starts[:, None] + steps) * self.real
+        self.tokens = self.at[self.real]
+        positions = past[:, None] + steps
+        self.places = int((past + new - begun).max())
+        sees = torch.arange(self.places) <= (positions - begun[:, None])[..., None]
+        self.stem = None
+        if int(begun.max()):
+            self.stem = stem.clamp(min=0)
+            at = torch.arange(cache.stems.places)
+            sees = torch.cat(((at <= positions[..., None]) & (at < begun[:, None, None]), sees), dim=-1)
+        mask = torch.zeros(sees.shape, dtype=cache.dtype).masked_fill_(~sees, MASKED)
+        rep, kv = cache.c.heads // cache.c.kv_heads, cache.c.kv_heads
+        self.mask = mask.repeat(1, rep, 1)[:, None].expand(-1, kv, -1, -1).flatten(0, 1)
+
+    def __call__(self, layer: int, q: Tensor) -> Tensor:
+        own, stems = self.cache.own, self.cache.stems
+        keys, values = (
+            self._seen(own.keys[layer], stems.keys[layer]),
+            self._seen(own.values[layer], stems.values[layer]),
+        )
+        # Places behind a prompt's end hold anything, but causality hides them from every real query.
+        out = attention(fold(q[self.at], self.cache.c.kv_heads), keys, values, self.mask, q.shape[-1] ** -0.5)
+        return unfold(out, q.shape[1])[self.real]
+
+    def _seen(self, own: Tensor, stems: Tensor) -> Tensor:
+        seen = own[self.first, :, : self.places]
+        return seen if self.stem is None else torch.cat((stems[self.stem], seen), dim=2)
+
+
+class Step:
+    """One new token for each of the first `rows` rows: write its key and value, attend to the row's past and itself."""
+
+    def __init__(self, cache: BatchCache, rows: int) -> None:
+        self.own, own = cache.own, cache.own
+        self.rows = torch.arange(rows)
+        self.lengths = own.lengths[:rows].clone()
+        stem_of = cache.stem_of[:rows]
+        self.positions = self.lengths + cache.stem_lengths(stem_of)
+        own.reserve(own.used, int(self.lengths.max()) + 1)
+        past = torch.arange(own.places) <= self.lengths[:, None]
+        c = cache.c
+        mask = torch.zeros(past.shape, dtype=cache.dtype).masked_fill_(~past, MASKED)
+        self.mask = mask[:, None, None].expand(-1, c.kv_heads, c.heads // c.kv_heads, -1).flatten(0, 1)
+        own.lengths[:rows] += 1
+        self.stems = StemAttention(cache, stem_of) if max(stem_of) != NONE else None
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        keys, values = self.own.keys[layer, : len(self.rows)], self.own.values[layer, : len(self.rows)]
+        keys[self.rows, :, self.lengths] = k
+        values[self.rows, :, self.lengths] = v
+        b, heads, d = q.shape
+        q = q.reshape(b, k.shape[1], heads // k.shape[1], d)
+        # Over all places, the masked ones too: a slice is no longer contiguous, and its product many times slower.
+        if self.stems is None:
+            out = attention(q, keys, values, self.mask, d**-0.5)
+        else:
+            out = self.stems.attention(layer, q, keys, values, self.mask)
+        return out.reshape(b, heads, d)
+
+
+class Mixed:
+    """The tokens of a step, then those of new prompts, in one pass: weights are read once for both."""
+
+    def __init__(self, step: Step, prefill: Prefill) -> None:
+        self.step, self.prefill = step, prefill
+        self.positions = torch.cat((step.positions, prefill.positions))
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        n = len(self.step.rows)
+        return torch.cat((self.step(layer, q[:n], k[:n], v[:n]), self.prefill(layer, q[n:], k[n:], v[n:])))
+
+
+class StemAttention:
+    """Attention of one token a row to its stem and to what is its own, as one softmax.
+
+    The rows of a stem are the rows of one product with its keys.  For that they are placed in a table of stems times
+    the most rows that any has: `at` is the row of each place, and `home` the place of each row.
+    """
+
+    def __init__(self, cache: BatchCache, stem_of: Sequence[int]) -> None:
+        stems = cache.stems
+        self.cache, self.shape = stems, (stems.used, max(map(stem_of.count, range(stems.used))))
+        places = self.shape[0] * self.shape[1]
+        taken = [0] * stems.used
+        home, at = [], [0] * places
+        for row, stem in enumerate(stem_of):
+            home.append(0)
+            if stem != NONE:
+                home[row] = stem * self.shape[1] + taken[stem]
+                at[home[row]] = row
+                taken[stem] += 1
+        self.at, self.home = torch.tensor(at), torch.tensor(home)
+        self.in_order = home == list(range(places))
+        stemless = torch.tensor(stem_of) == NONE
+        self.stemless = stemless[:, None, None, None] if bool(stemless.any()) else None
+        c = cache.c
+        sees = torch.arange(stems.places) < stems.lengths[: stems.used, None]
+        mask = torch.zeros(sees.shape, dtype=stems.dtype).masked_fill_(~sees, MASKED)
+        rows = self.shape[1] * (c.heads // c.kv_heads)
+        self.mask = mask[:, None, None].expand(-1, c.kv_heads, rows, -1).flatten(0, 1)
+
+    def attention(self, layer: int, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        """q [B, kv, rep, d], own keys and values [B, kv, S, d], their mask [B * kv, rep, S], to [B, kv, rep, d]."""
+        b, kv, rep, d = q.shape
+        scale, places, stems = d**-0.5, self.cache.places, self.shape[0]
+        keys, values = self.cache.keys[layer, :stems].flatten(0, 1), self.cache.values[layer, :stems].flatten(0, 1)
+        shared = self._home(torch.baddbmm(self.mask, self._placed(q), keys.transpose(1, 2), alpha=scale), kv)
+        if self.stemless is not None:
+            shared = shared.masked_fill(self.stemless, MASKED)
+        own = torch.baddbmm(mask, q.reshape(b * kv, rep, d), k.flatten(0, 1).transpose(1, 2), alpha=scale)
+        p = torch.softmax(torch.cat((shared, own.view(b, kv, rep, -1)), dim=-1), dim=-1)
+        out = self._home(torch.bmm(self._placed(p[..., :places]), values), kv)
+        if self.stemless is not None:
+            out = out.masked_fill(self.stemless, 0)
+        own = p[..., places:].reshape(b * kv, rep, -1)
+        return torch.baddbmm(out.reshape(b * kv, rep, d), own, v.flatten(0, 1)).view(b, kv, rep, d)
+
+    def _placed(self, x: Tensor) -> Tensor:
+        """[B, kv, rep, n] to the table [stems * kv, rows * rep, n]."""
+        kv, rep, n = x.shape[1:]
+        x = x if self.in_order else x.index_select(0, self.at)
+        return x.reshape(*self.shape, kv, rep, n).transpose(1, 2).reshape(-1, self.shape[1] * rep, n)
+
+    def _home(self, x: Tensor, kv: int) -> Tensor:
+        """The inverse of `_placed`."""
+        x = x.view(self.shape[0], kv, self.shape[1], -1, x.shape[-1]).transpose(1, 2).flatten(0, 1)
+        return x if self.in_order else x.index_select(0, self.home)
