@@ -18,30 +18,30 @@ from trivium.search.driver import run
 from trivium.tasks import task
 from trivium.types import Sampling
 
-TASKS = ("sums:terms=7", "rules:hops=6,distractors=12", "shots:4,of=sums,terms=7")
-"""Prompts of some 40, 170 and, with worked examples as papers on search show them, 400 tokens."""
-METHOD, PROBLEMS, MAX_TOKENS = "mcts:n=8,depth=6,branch=3", 32, 96
-"""Half the simulations of the default: fewer leave the trees far from their depth, more take hours."""
+PROBLEMS = {"sums:terms=7": 16, "rules:hops=6,distractors=12": 16, "shots:4,of=sums,terms=7": 32}
+"""Prompts of some 40, 170 and, with worked examples as papers on search show them, 400 tokens; and how many problems
+are searched at once."""
+METHOD, MAX_TOKENS = "mcts:n=8,depth=6,branch=3", 96
 PREFIX_BYTES = 1 << 30
 
 
 def rows(pairs: int = 5) -> list[Row]:
     """SmolLM2-135M, problems per minute."""
     with Worker("bench_tree_reuse:search", spec="smollm2") as worker:
-        return [race(worker, spec, pairs) for spec in TASKS]
+        return [race(worker, spec, pairs) for spec in PROBLEMS]
 
 
 def race(worker: Worker, spec: str, pairs: int) -> Row:
     """Turns with and without a store on the problems of one task."""
     worker.turn(task=spec, bytes=PREFIX_BYTES, problems=2)
     taken = alternate(
-        lambda: worker.turn(task=spec, bytes=PREFIX_BYTES, problems=PROBLEMS),
-        lambda: worker.turn(task=spec, bytes=0, problems=PROBLEMS),
+        lambda: worker.turn(task=spec, bytes=PREFIX_BYTES, problems=PROBLEMS[spec]),
+        lambda: worker.turn(task=spec, bytes=0, problems=PROBLEMS[spec]),
         pairs,
     )
     ours, theirs = taken[-1]
     return row(
-        f"{METHOD} on {spec}, SmolLM2-135M, {PROBLEMS} problems", "the same search without reuse", "problems/min",
+        f"{METHOD} on {spec}, SmolLM2-135M, {PROBLEMS[spec]} problems", "the same search without reuse", "problems/min",
         [(a["rate"], b["rate"]) for a, b in taken], better="higher", reach=3.0, threads=cores(),
         turns=[{"ours": a, "theirs": b} for a, b in taken],
         note=f"prompts of {ours['prompt']:.0f} tokens, trees {ours['deep']:.1f} nodes deep; prompt tokens computed for"
