@@ -108,7 +108,8 @@ def check_options(
         options
     ]  # fmt: skip
     if missing:
-        raise UserError(f"{what} needs {missing[0]}; write it as {what.split()[-1]}:{missing[0]}=VALUE")
+        written = ",".join(f"{k}=VALUE" for k in missing)
+        raise UserError(f"{what} needs {' and '.join(missing)}; write it as {what.split()[-1]}:{written}")
     made = {k: _convert(what, k, v, hints.get(k, str)) for k, v in (given | dict(options)).items()}
     return [made.pop(k) for k in given], made
 

@@ -97,6 +97,24 @@ def test_a_stem_goes_with_its_last_row(worth):
     assert e.cache.ids == [jobs[1].prompt[:-1]]
 
 
+def test_nobody_joins_a_stem_of_weights_that_are_gone(worth):
+    worth(0)
+    e = engine()
+    e.submit(Job(LONG, Sampling(max_tokens=20), 4))
+    e.step()
+    with torch.no_grad():
+        e.model.blocks[0].qkv.weight.mul_(1.5)
+    late = Job((*LONG, 9), GREEDY.but(max_tokens=4))
+    e.submit(late)
+    [joined] = [row for _ in range(30) if e.busy for row in e.step() if row.job is late]
+    fresh = Engine(e.model, eos=frozenset({11}), decode=e.decode)
+    fresh.submit(late)
+    [alone] = [row for _ in range(30) if fresh.busy for row in fresh.step()]
+    assert joined.reused == 0
+    assert joined.ids == alone.ids
+    assert joined.logprobs == pytest.approx(alone.logprobs, abs=1e-4)
+
+
 def test_worked_examples_are_one_stem_for_all_and_a_few_rows_none():
     """At the real threshold: 60 tokens are read as fast again by four rows, 1,000 are not by forty."""
     prompts = {(*range(1000), 5, i): 8 for i in range(5)}

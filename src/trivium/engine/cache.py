@@ -145,6 +145,10 @@ class BatchCache:
         begun = min(n, len(self.ids[stem]))
         return [self.stems.piece(stem, begun), self.own.piece(row, n - begun)]
 
+    def close(self) -> None:
+        """Let no further row join the stems there are, such as when new weights would compute them otherwise."""
+        self.ids = [(NONE,) * len(ids) for ids in self.ids]
+
     def drop(self, row: int) -> None:
         """Forget `row`; the last live row moves into its place."""
         self.own.drop(row)
@@ -152,9 +156,9 @@ class BatchCache:
         if row < len(self.stem_of):
             self.stem_of[row] = last
         if stem != NONE and stem not in self.stem_of:
-            self._close(stem)
+            self._drop_stem(stem)
 
-    def _close(self, stem: int) -> None:
+    def _drop_stem(self, stem: int) -> None:
         self.stems.drop(stem)
         moved = self.ids.pop()
         if stem < len(self.ids):

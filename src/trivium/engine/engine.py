@@ -170,7 +170,9 @@ class Engine:
         return self.packed
 
     def _forget(self) -> None:
-        """Drop all prompts and what was kept of them."""
+        """Drop all prompts and what was kept of them; what runs on is joined no more."""
+        if self.cache is not None:
+            self.cache.close()
         self.prefixes.clear()
         self._asked.clear()
 
