@@ -64,6 +64,7 @@ def test_a_name_builds_the_task_again(spec: str) -> None:
     ("spec", "message"),
     [
         ("shots:0,of=sums", "shots=0 is too small"),
+        ("shots", "shots needs shots and of; write it as shots:shots=VALUE,of=VALUE"),
         ("shots:3", "shots needs of"),
         ("shots:3,of=summs", "Did you mean sums"),
         ("shots:3,of=sums,trems=4", "unknown option of task sums: 'trems'. Did you mean terms"),
