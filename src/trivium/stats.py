@@ -99,6 +99,27 @@ def clustered_bootstrap(strata: Sequence[Sequence[Cluster]], *, draws: int = 200
     return Difference(mean, means[int(0.025 * draws)], means[min(draws - 1, int(0.975 * draws))], n)
 
 
+_T975 = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
+    2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
+"""97.5% quantiles of Student's t with 1 to 30 degrees of freedom."""
+
+
+def student_interval(values: Sequence[float]) -> tuple[float, float]:
+    """95% interval of the mean of a few independent values, such as one a seed (Student 1908).
+
+    mean +- t sd / sqrt(n); beyond 31 values the normal quantile stands in for t.
+    """
+    n = len(values)
+    if n < 2:
+        raise ValueError(f"{n} values have no spread; expected at least 2")
+    mean = sum(values) / n
+    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1))
+    half = (_T975[n - 2] if n <= 31 else Z95) * deviation / math.sqrt(n)
+    return mean - half, mean + half
+
+
 def sign_flip(differences: Sequence[int]) -> float:
     """Exact two-sided p-value that paired differences are as far from 0 by chance (Fisher 1935, section 21).
 

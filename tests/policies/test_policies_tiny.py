@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trivium.errors import UserError
 from trivium.policies import policy as make_policy
 from trivium.policies.local import LocalPolicy
-from trivium.policies.tiny import SPECIALS, byte_tokenizer, parse_size, shape_for, tiny
+from trivium.policies.tiny import SPECIALS, byte_tokenizer, parse_size, shape_for, tiny, trained_tokenizer
 from trivium.types import Message
 
 TOKENIZER = byte_tokenizer()
@@ -23,6 +23,17 @@ def test_any_text_comes_back(text):
     ids = TOKENIZER.encode(text, add_special_tokens=False)
     assert len(ids) == len(text.encode())
     assert TOKENIZER.decode(ids) == text
+
+
+def test_a_learnt_tokenizer_loses_nothing_keeps_digits_apart_and_is_shorter():
+    texts = [f"the colour of word {i} is blue" for i in range(300)]
+    learnt = trained_tokenizer(texts, 320)
+    assert len(learnt) <= 320
+    for text in (texts[123], "Müde?\n\n>>> f('x')  ", "12345"):
+        assert learnt.decode(learnt.encode(text, add_special_tokens=False)) == text
+    assert len(learnt.encode("12345", add_special_tokens=False)) == 5
+    assert len(learnt.encode(texts[0], add_special_tokens=False)) < len(texts[0]) / 2
+    assert trained_tokenizer(texts, 320).get_vocab() == learnt.get_vocab()
 
 
 @pytest.mark.parametrize(("size", "count"), [("50k", 5e4), ("300k", 3e5), ("1M", 1e6), ("6M", 6e6)])

@@ -127,3 +127,18 @@ def test_every_reward_is_bounded_and_gives_one_value_per_trace(rows):
         assert [v is None for v in values] == [v.status == "error" for v, _ in rows]
         assert all(-1.0 <= v <= 1.0 for v in values if v is not None)
         assert build(name)(group[::-1]) == values[::-1]
+
+
+def test_agreement_counts_answers_and_never_their_truth():
+    group = [trace(v) for v in (RIGHT, WRONG, WRONG, GARBLED, BROKEN)]
+    assert REWARDS.build("agreement")(group) == [1 / 3, 2 / 3, 2 / 3, 0.0, None]
+    assert REWARDS.build("agreement:rule=majority")(group) == [0.0, 1.0, 1.0, 0.0, None]
+    assert REWARDS.build("agreement:rule=log")(group)[:3] == [math.log(1 / 3), math.log(2 / 3), math.log(2 / 3)]
+    assert REWARDS.build("agreement")([trace(GARBLED)]) == [0.0]
+
+
+def test_random_pay_pays_the_rate_and_repeats():
+    group = [Trace("q", response=f"answer {i}", verdict=WRONG, usage=Usage(sampled_tokens=5)) for i in range(2000)]
+    paid = REWARDS.build("random:rate=0.3")(group)
+    assert paid == REWARDS.build("random:rate=0.3")(group)
+    assert sum(paid) / 2000 == pytest.approx(0.3, abs=0.04)

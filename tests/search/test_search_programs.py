@@ -276,6 +276,23 @@ def test_one_program_for_every_question_leaves_only_the_call_to_write() -> None:
     assert "cat, wren, owl?" in asked[0]
 
 
+def test_a_model_that_was_tuned_for_the_template_is_shown_nothing_else() -> None:
+    asked: list[str] = []
+
+    def script(turn: Turn) -> str:
+        asked.append(turn.question)
+        return f"\n{CALL}\n\n{OUTPUT}" if len(asked) > 1 else f"{PROGRAM}\n\n{CALL}\n\n{OUTPUT}"
+
+    model = Scripted(script)
+    assert ask("emulate:shown=false,max_tokens=600", model).answer == "2"
+    trace = ask(functools.partial(emulate, program=PROGRAM, shown=False, max_tokens=600), model)
+    assert trace.answer == "2"
+    assert asked == ["### Instruction\nHow many of these fly: cat, wren, owl?\n\n### Code\n"] * 2
+    # The program stands before what the model writes, as a part of its own response.
+    assert any(node.segment.text == f"{PROGRAM}\n" for node in trace.nodes)
+    assert CALL in trace.nodes[-1].segment.text
+
+
 def test_hybrid_runs_python_and_asks_once_for_each_call_of_a_helper() -> None:
     asked: list[str] = []
 

@@ -24,11 +24,15 @@ COMMANDS = {
     "solve": "Run a method over a task, and report accuracy and cost.",
     "compare": "Give several methods the same tokens, and hold them together.",
     "program": "Search one program that serves a whole task.",
+    "claim": "Run a paper's experiment, and decide its claims.",
+    "find": "Search the papers by words.",
+    "copy": "Copy a recipe, to own it as a script.",
     "list": "List tasks, policies, methods, objectives and more.",
     "show": "Describe anything that has a name, or a run.",
     "fetch": "Get a model that Trivium can train, ahead of time.",
     "doctor": "Check this machine, and whether a run can learn.",
     "report": "Write a run's report.html again, and open it.",
+    "board": "Write the board, the recipes' pages and the README table from the ledger.",
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trivium.errors import UnknownName, UserError
+from trivium.recipes.papers import papers
 from trivium.registry import Registry
 
 REGISTRIES = {
@@ -20,7 +21,7 @@ REGISTRIES = {
     "rewards": "trivium.rewards:REWARDS",
     "datasets": "trivium.data:DATASETS",
 }
-KINDS = (*REGISTRIES, "parsers")
+KINDS = (*REGISTRIES, "parsers", "recipes")
 
 
 def registry(kind: str) -> Registry[Any]:
@@ -62,10 +63,9 @@ def find(spec: str) -> tuple[str, Registry[Any], str]:
     name = spec.partition(":")[0]
     found = [(kind, known) for kind in REGISTRIES if name in (known := registry(kind)).where]
     if not found:
-        everything = {name for kind in REGISTRIES for name in registry(kind).names()}
-        raise UnknownName(
-            "name or run", name, everything, "See: trivium list tasks|policies|methods|objectives|rewards|datasets"
-        )
+        everything = {name for kind in REGISTRIES for name in registry(kind).names()} | {p.slug for p in papers()}
+        kinds = "|".join((*REGISTRIES, "recipes"))
+        raise UnknownName("name or run", name, everything, f"See: trivium list {kinds}")
     if len(found) > 1:
         choices = " or ".join(f"{kind}/{name}" for kind, _ in found)
         raise UserError(f"{name!r} names several things; write {choices}")

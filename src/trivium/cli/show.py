@@ -16,24 +16,31 @@ from trivium.cli.names import find
 from trivium.cli.output import print_columns, print_json, print_paragraph, printable, settings_text
 from trivium.cli.runs import find_run
 from trivium.errors import UserError
+from trivium.recipes import parts, recipe, sections
+from trivium.recipes.papers import paper, papers
 from trivium.search.lm import LM
 from trivium.store import Run, query
+from trivium.store.ledger import LEDGER, latest, read
 from trivium.types import Question
 
 
 def command(
-    name: str = typer.Argument(..., help="A task, policy, method, objective or reward, or a run."),
+    name: str = typer.Argument(..., help="A task, policy, method, objective, reward or recipe, or a run."),
     sql: str | None = typer.Option(None, help="A DuckDB query over a run's views `metrics` and `traces`."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object (with --sql: a list of rows)."),
     runs: Path = typer.Option("runs", help="Where runs are kept."),
+    ledger: Path = typer.Option(LEDGER, help="Where the verdicts of recipes are kept."),
 ) -> None:
-    """Describe a registered thing (options, an example problem) or a run (settings, result, last numbers)."""
+    """Describe a registered thing (options, an example problem), a run (settings, result, last numbers) or a recipe."""
     if sql is not None or (Path(name) / "run.json").exists() or (runs / name / "run.json").exists():
         run = find_run(name, runs)
         if sql is not None:
             _print_rows(query(run, sql), as_json)
         else:
             _show_run(run, as_json)
+        return
+    if name in {entry.slug for entry in papers()}:
+        _show_recipe(name, ledger, as_json)
         return
     kind, known, short = find(name)
     factory = known.factory(short)
@@ -84,6 +91,54 @@ def _show_run(run: Run, as_json: bool) -> None:
         print_columns([(name, f"{value:.6g}") for name, value in numbers.items()], indent=2)
     if not result:
         print(f"\nContinue with: trivium {run.verb} --resume {run.path}")
+
+
+def _show_recipe(slug: str, ledger: Path, as_json: bool) -> None:
+    """A recipe: what its file says, its claims, and the newest verdict on each."""
+    entry, made = paper(slug), recipe(slug)
+    said, found = sections(entry), latest(read(ledger))
+    claims = [
+        {
+            "claim": c.says, "better": c.better, "worse": c.worse, "metric": c.metric, "margin": c.margin,
+            "paper": c.paper,
+            "verdict": line["verdict"] if (line := found.get((slug, c.says))) else None,
+            "effect": [line["effect"], line["low"], line["high"]] if line else None,
+        }
+        for c in made.claims
+    ]  # fmt: skip
+    command = f"trivium claim {slug} --size lab --seeds {made.seeds}"
+    if as_json:
+        print_json(
+            {
+                "name": slug, "kind": "recipe", "paper": entry.number, "title": entry.title, "arxiv": made.paper.arxiv,
+                "family": entry.family, "parts": parts(entry), "says": made.says, "arms": list(made.arms),
+                "sections": said, "claims": claims, "command": command, "file": str(entry.file),
+            }
+        )  # fmt: skip
+        return
+    print_paragraph(f"{slug}: recipe of paper {entry.number}, {entry.title} (arXiv:{made.paper.arxiv})")
+    for heading, body in said.items():
+        if heading:
+            print(f"\n{heading}")
+        for paragraph in body.split("\n\n"):
+            if paragraph[:2] in ("- ", "1."):
+                print(paragraph)
+            else:
+                print_paragraph(paragraph)
+    print(f"\nArms: {', '.join(made.arms)}\nParts: {', '.join(parts(entry))}")
+    for c in claims:
+        print(f"\nClaim: {c['claim']}")
+        line = found.get((slug, c["claim"]))
+        effect = f"{line['effect']:+.3f} [{line['low']:+.3f}, {line['high']:+.3f}]" if line else "not run yet"
+        print_columns(
+            [
+                ("arms", f"{c['better']} against {c['worse']}, {c['metric']}, margin {c['margin']:g}"),
+                ("the paper", str(c["paper"]) or "-"),
+                ("verdict", f"{c['verdict'] or 'none yet'}: {effect}"),
+            ],
+            indent=2,
+        )
+    print(f"\nRun it with: {command}")
 
 
 def _options(factory: Any) -> list[dict[str, Any]]:

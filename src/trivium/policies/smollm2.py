@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trivium.errors import RunError
+from trivium.places import cache_root
 from trivium.policies.folder import load
 from trivium.policies.local import LocalPolicy
 from trivium.types import Policy
@@ -36,9 +37,8 @@ def smollm2(*, dtype: str = "auto", max_rows: int = 128, lora: int = 0) -> Polic
 
 
 def cache_folder() -> Path:
-    """Where the converted model lives: `$XDG_CACHE_HOME/trivium/smollm2`, by default below `~/.cache`."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "trivium" / f"smollm2-{RELEASE}"
+    """Where the converted model lives."""
+    return cache_root() / f"smollm2-{RELEASE}"
 
 
 def fetch(say: Callable[[str], None] = lambda message: None) -> Path:

@@ -6,6 +6,7 @@ It is an ordinary Hugging Face model in every way but size: `save` writes a fold
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +18,7 @@ from trivium.policies.folder import resolve_dtype
 from trivium.policies.local import LocalPolicy
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 CONTEXT = 1024
@@ -38,10 +40,16 @@ def tiny(size: str = "1M", *, seed: int = 0, dtype: str = "fp32", max_rows: int 
     `size` is a parameter count such as `300k`, `1M` or `6M`; the nearest shape is built (about 32 times as wide as
     deep).
     """
+    return untrained(size, byte_tokenizer(), seed=seed, dtype=dtype, max_rows=max_rows)
+
+
+def untrained(
+    size: str, tokenizer: PreTrainedTokenizerFast, *, seed: int = 0, dtype: str = "fp32", max_rows: int = 256
+) -> LocalPolicy:
+    """Random weights of a size (the layers' and a byte's share of it) that speak through any tokenizer."""
     from transformers import LlamaConfig
 
     width, layers = shape_for(parse_size(size))
-    tokenizer = byte_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=width, num_hidden_layers=layers, num_attention_heads=width // HEAD_DIM,
         num_key_value_heads=width // HEAD_DIM, head_dim=HEAD_DIM, intermediate_size=mlp_width(width),
@@ -88,13 +96,38 @@ def shape_for(parameters: int) -> tuple[int, int]:
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
     """One token a byte and four special tokens: any text goes in and comes back unchanged."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Tokenizer, models, pre_tokenizers
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocab = {token: i for i, token in enumerate((*SPECIALS, *alphabet))}
     core = Tokenizer(models.BPE(vocab=vocab, merges=[]))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return _tokenizer(core)
+
+
+def trained_tokenizer(texts: Iterable[str], vocab: int) -> PreTrainedTokenizerFast:
+    """Byte-pair encoding (Sennrich et al. 2016, arXiv:1508.07909) learnt from texts, of at most `vocab` tokens.
+
+    Every digit is a token of its own, so that arithmetic is on digits; any other text still comes back unchanged.
+    """
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab, initial_alphabet=alphabet, special_tokens=list(SPECIALS), show_progress=False
+    )
+    core.train_from_iterator(texts, trainer)
+    return _tokenizer(core)
+
+
+def _tokenizer(core: Tokenizer) -> PreTrainedTokenizerFast:
+    from tokenizers import decoders
+    from transformers import PreTrainedTokenizerFast
+
     core.decoder = decoders.ByteLevel()
     core.add_special_tokens(list(SPECIALS))
     return PreTrainedTokenizerFast(

@@ -8,14 +8,12 @@ from itertools import pairwise
 from typing import Any
 
 from trivium.report.finding import interval
-from trivium.report.svg import ticks
-from trivium.report.text import text
+from trivium.report.svg import LETTER, cut, drawing, label, ticks
 
 Row = Mapping[str, Any]
 BASELINES = ("greedy", "vote", "best-of-n")
 TONES = ("a", "b", "c", "d")
 DASHES = ("", "6 4", "2 4", "9 3 2 3")
-LETTER = 7.3  # width of a bold letter of a label, in SVG units
 STYLE = (
     ":root{color-scheme:light dark;--paper:#fbfaf7;--ink:#1d1c1a;--soft:#69655d;--line:#e3dfd6;"
     "--a:#2a5db0;--b:#c4571b;--c:#1b8468;--d:#7d5fa8}"
@@ -49,17 +47,17 @@ def intervals_chart(rows: Sequence[Row], title: str, width: int = 880) -> str:
     parts = []
     for mark in ticks(low, high, 5 if width > 500 else 3):
         parts.append(f'<line x1="{x(mark):.1f}" x2="{x(mark):.1f}" y1="{top}" y2="{bottom}"/>')
-        parts.append(_text(x(mark), bottom + 17, f"{100 * mark:.3g}%", "axis", "middle"))
+        parts.append(label(x(mark), bottom + 17, f"{100 * mark:.3g}%", "axis", "middle"))
     tones = tones_of([row["method"] for row in rows])
     for i, row in enumerate(shown):
         y, tone = top + step * (i + 0.5), tones[row["method"]][0]
         ends = f'x1="{x(row["low"]):.1f}" x2="{x(row["high"]):.1f}" y1="{y}" y2="{y}"'
-        parts.append(_text(left - 14, y + 4.5, _cut(label_of(row), left), "name", "end"))
+        parts.append(label(left - 14, y + 4.5, cut(label_of(row), left), "name", "end"))
         parts.append(f'<g class="{tone}"><line class="span" {ends}/>')
         parts.append(f'<circle cx="{x(row["accuracy"]):.1f}" cy="{y}" r="6"/></g>')
-        parts.append(_text(width - 2, y + 4.5, interval(row), "number", "end"))
+        parts.append(label(width - 2, y + 4.5, interval(row), "number", "end"))
     said = "; ".join(f"{row['method']} {interval(row)}" for row in shown)
-    return _svg(width, bottom + 26, title, said, parts)
+    return drawing(width, bottom + 26, title, said, parts)
 
 
 def curve_chart(curve: Sequence[Mapping[str, Any]], title: str, size: tuple[int, int] = (880, 400)) -> str:
@@ -83,10 +81,10 @@ def curve_chart(curve: Sequence[Mapping[str, Any]], title: str, size: tuple[int,
     parts = []
     for mark in ticks(y0, y1):
         parts.append(f'<line x1="{left}" x2="{right}" y1="{y(mark):.1f}" y2="{y(mark):.1f}"/>')
-        parts.append(_text(left - 8, y(mark) + 4, f"{100 * mark:.3g}%", "axis", "end"))
+        parts.append(label(left - 8, y(mark) + 4, f"{100 * mark:.3g}%", "axis", "end"))
     round_tokens = _round_tokens(math.exp(x0), math.exp(x1), 8 if width > 500 else 4)
-    parts += [_text(x(tokens), bottom + 18, f"{tokens:,g}", "axis", "middle") for tokens in round_tokens]
-    parts.append(_text((left + right) / 2, bottom + 36, "tokens used a problem", "axis", "middle"))
+    parts += [label(x(tokens), bottom + 18, f"{tokens:,g}", "axis", "middle") for tokens in round_tokens]
+    parts.append(label((left + right) / 2, bottom + 36, "tokens used a problem", "axis", "middle"))
     places = _apart({name: y(line[-1]["accuracy"]) for name, line in lines.items()}, top + 6, bottom)
     tones = tones_of([row["method"] for row in curve[-1]["rows"]])
     for name, line in lines.items():
@@ -104,19 +102,19 @@ def curve_chart(curve: Sequence[Mapping[str, Any]], title: str, size: tuple[int,
         reach = [(x(end["tokens_per_problem"]) + 6, level), (right, level), (right + 10, places[name])]
         for (xa, ya), (xb, yb) in pairwise(reach):
             parts.append(f'<line class="reach" x1="{xa:.1f}" y1="{ya:.1f}" x2="{xb:.1f}" y2="{yb:.1f}"/>')
-        parts.append(_text(right + 13, places[name] + 4, _cut(name, width - right), "label"))
+        parts.append(label(right + 13, places[name] + 4, cut(name, width - right), "label"))
         parts.append("</g>")
     said = "; ".join(
         f"{name} from {100 * line[0]['accuracy']:.1f}% to {100 * line[-1]['accuracy']:.1f}%"
         for name, line in lines.items()
     )
-    return _svg(width, height, title, said, parts)
+    return drawing(width, height, title, said, parts)
 
 
-def standalone(svg: str) -> str:
-    """A drawing as a file of its own, which any browser or editor opens."""
+def standalone(svg: str, more: str = "") -> str:
+    """A drawing as a file of its own, which any browser or editor opens; `more` are rules that only it needs."""
     return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(
-        "<title>", f"<style>{STYLE}{DRAWN}</style><title>", 1
+        "<title>", f"<style>{STYLE}{DRAWN}{more}</style><title>", 1
     )
 
 
@@ -176,19 +174,3 @@ def _apart(wanted: Mapping[str, float], top: float, bottom: float, gap: float = 
 
 def _room(names: Sequence[str], width: int, most: float) -> float:
     return min(most * width, 28 + LETTER * max(map(len, names), default=0))
-
-
-def _cut(name: str, room: float) -> str:
-    letters = max(4, int((room - 18) / LETTER))
-    return name if len(name) <= letters else name[: letters - 1] + "\N{HORIZONTAL ELLIPSIS}"
-
-
-def _text(x: float, y: float, words: str, kind: str, anchor: str = "start") -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text(words)}</text>'
-
-
-def _svg(width: int, height: int, title: str, said: str, parts: Sequence[str]) -> str:
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{text(title)}"><title>{text(title)}</title>'
-        f"<desc>{text(said)}</desc>{''.join(parts)}</svg>"
-    )

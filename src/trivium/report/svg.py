@@ -11,12 +11,13 @@ from trivium.report.text import text
 Point = tuple[float, float]
 FLAT = 1e-9
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 30  # room for tick labels, in SVG units (= CSS pixels at full width)
+LETTER = 7.3  # width of a bold letter of a label, in SVG units
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
     """A named line.  `tone` is the CSS class that colours it; `band` holds (low, high) for each point; `faint` draws it
-    as background and leaves it out of the legend.
+    as background and leaves it out of the legend; `dash` is its pattern, where colours alone are too few.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Series:
     band: Sequence[Point] = ()
     dots: bool = False
     faint: bool = False
+    dash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,14 @@ def line_chart(
             edge = [(x, high) for (x, _), (_, high) in zip(s.points, s.band, strict=True)]
             edge += [(x, low) for (x, _), (low, _) in reversed(list(zip(s.points, s.band, strict=True)))]
             parts.append(f'<polygon class="band {s.tone}" points="{_path(frame, edge)}"/>')
-        parts.append(f'<polyline class="{"faint " if s.faint else ""}{s.tone}" points="{_path(frame, s.points)}"/>')
+        dash = f' stroke-dasharray="{s.dash}"' if s.dash else ""
+        kind = f"{'faint ' if s.faint else ''}{s.tone}"
+        parts.append(f'<polyline class="{kind}" points="{_path(frame, s.points)}"{dash}/>')
         if s.dots or len(s.points) == 1:
             parts += [
                 f'<circle class="{s.tone}" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="3.5"/>' for x, y in s.points
             ]
-    return _svg(title, describe, frame, parts)
+    return drawing(frame.width, frame.height, title, describe, parts)
 
 
 def stacked_bars(
@@ -109,7 +113,7 @@ def stacked_bars(
                     f'<rect class="{tone}" x="{frame.x(x) - width / 2:.1f}" y="{top:.1f}" '
                     f'width="{width:.1f}" height="{bottom - top:.1f}"/>'
                 )
-    return _svg(title, describe, frame, parts)
+    return drawing(frame.width, frame.height, title, describe, parts)
 
 
 def ticks(low: float, high: float, about: int = 4) -> list[float]:
@@ -128,6 +132,25 @@ def smooth(points: Sequence[Point], window: int) -> list[Point]:
     half = window // 2
     near = [[y for _, y in points[max(0, i - half) : i + half + 1]] for i in range(len(points))]
     return [(x, sum(ys) / len(ys)) for (x, _), ys in zip(points, near, strict=True)]
+
+
+def label(x: float, y: float, words: str, kind: str, anchor: str = "start") -> str:
+    """Words at a place; `kind` is their CSS class."""
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text(words)}</text>'
+
+
+def cut(name: str, room: float) -> str:
+    """As much of a name as fits beside a drawing, with an ellipsis where some does not."""
+    letters = max(4, int((room - 18) / LETTER))
+    return name if len(name) <= letters else name[: letters - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def drawing(width: int, height: int, title: str, describe: str, parts: Sequence[str]) -> str:
+    """An `svg` element that says what it shows to those who cannot see it."""
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{text(title)}. {text(describe)}">'
+        f"<title>{text(title)}</title><desc>{text(describe)}</desc>{''.join(parts)}</svg>"
+    )
 
 
 def _frame(
@@ -170,10 +193,3 @@ def _axes(frame: Frame, y_text: Callable[[float], str], x_name: str = "step") ->
 
 def _path(frame: Frame, points: Sequence[Point]) -> str:
     return " ".join(f"{frame.x(x):.1f},{frame.y(min(max(y, frame.y0), frame.y1)):.1f}" for x, y in points)
-
-
-def _svg(title: str, describe: str, frame: Frame, parts: Sequence[str]) -> str:
-    return (
-        f'<svg viewBox="0 0 {frame.width} {frame.height}" role="img" aria-label="{text(title)}. {text(describe)}">'
-        f"<title>{text(title)}</title><desc>{text(describe)}</desc>{''.join(parts)}</svg>"
-    )

@@ -15,6 +15,8 @@ REWARDS: Registry[Reward] = Registry(
         "outcome": "trivium.rewards.outcome:outcome",
         "format": "trivium.rewards.outcome:well_formed",
         "partial": "trivium.rewards.outcome:partial",
+        "agreement": "trivium.rewards.agreement:agreement",
+        "random": "trivium.rewards.agreement:random_pay",
         "length": "trivium.rewards.length:length",
         "overlong": "trivium.rewards.length:overlong",
         "relative-length": "trivium.rewards.length:relative_length",

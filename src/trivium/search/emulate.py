@@ -80,6 +80,7 @@ async def emulate(
     temperature: float = 0.05,
     max_tokens: int = 256,
     leaves: int = 16,
+    shown: bool = True,
 ) -> Answer:
     """Write a program with undefined helpers, call it, and let the model say what it, or each helper, returns.
 
@@ -90,10 +91,11 @@ async def emulate(
     use for every question, as a file (see `trivium program`) or as text: then the model only writes the call.  Of
     several programs in a file each is emulated and the majority answers; ties go to the first, where the paper draws.
 
-    Departs in showing one worked example, because the paper fine-tunes its model for the template.  A question that
-    asks for a program is answered by the program itself, unless `program` is given.  Abstains where the output is no
-    readable dictionary with an answer, the program fails, or the question's format does not fit.  Confidence: the share
-    of the votes of several programs; else none.
+    Departs in showing one worked example, because the paper fine-tunes its model for the template; `shown=false` is for
+    a model that was (then a program that is given stands before what the model writes, as in the paper).  A question
+    that asks for a program is answered by the program itself, unless `program` is given.  Abstains where the output is
+    no readable dictionary with an answer, the program fails, or the question's format does not fit.  Confidence: the
+    share of the votes of several programs; else none.
     """
     texts = [None] if program is None else read_programs(program)
     lm.begin(question)
@@ -101,10 +103,15 @@ async def emulate(
 
     async def one(i: int) -> None:
         text = texts[i]
-        asked = reworded(question, _WRITE, _CODE) if text is None else reworded(question, _CALL, f"{_CODE}{text}\n")
         stop = (*lm.sampling.stop, "### Instruction" if mode == "emulate" else "### Output")
-        [chain] = await lm.sample(asked, temperature=temperature, max_tokens=max_tokens, stop=stop)
-        written = read_template(chain.response, text)
+        if shown:
+            asked = reworded(question, _WRITE, _CODE) if text is None else reworded(question, _CALL, f"{_CODE}{text}\n")
+            [chain] = await lm.sample(asked, temperature=temperature, max_tokens=max_tokens, stop=stop)
+        else:
+            start = lm.begin(bare(question))
+            start = start if text is None else lm.tell(start, f"{text}\n", "prompt")
+            [chain] = await lm.sample(start, temperature=temperature, max_tokens=max_tokens, stop=stop)
+        written = read_template(chain.response, text if shown else None)
         if text is None and question.answer_format == "program":
             value: Any = written.program
         elif mode == "emulate":
@@ -118,16 +125,22 @@ async def emulate(
     return _elected(done)
 
 
-async def write_program(question: Question, lm: LM, *, temperature: float = 0.7, max_tokens: int = 256) -> Answer:
+def bare(question: Question) -> Question:
+    """The question in the template of CoGEX and nothing else, as a model that was fine-tuned for it reads it."""
+    return reworded(question, "### Instruction\n", _CODE)
+
+
+async def write_program(
+    question: Question, lm: LM, *, temperature: float = 0.7, max_tokens: int = 256, shown: bool = True
+) -> Answer:
     """Write the program that `emulate` would for this question, and stop before its call: the answer is the program.
 
     A step of the search for one program for all questions (`trivium.search.program_search`); abstains where the reply
     defines no function.
     """
     stop = (*lm.sampling.stop, "### Instruction", ">>>")
-    [chain] = await lm.sample(
-        reworded(question, _WRITE, _CODE), temperature=temperature, max_tokens=max_tokens, stop=stop
-    )
+    asked = reworded(question, _WRITE, _CODE) if shown else bare(question)
+    [chain] = await lm.sample(asked, temperature=temperature, max_tokens=max_tokens, stop=stop)
     program = read_template(chain.response).program
     return Answer(program, program or "", chain.node)
 

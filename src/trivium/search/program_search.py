@@ -61,6 +61,7 @@ def search_program(
     temperature: float = 0.7,
     max_tokens: int = 256,
     seed: int = 0,
+    shown: bool = True,
     hear: Hear = lambda what, done, total: None,
 ) -> Search:
     """Write a program for train questions, score each on the whole train set, and keep the best by dev score.
@@ -71,6 +72,8 @@ def search_program(
     does not say its `alpha`.  Departs in writing at most `tries` times, in keeping from all programs where none reaches
     `alpha`, and in scoring equal programs once.  It uses the labels of the train and dev splits and no other; the dev
     score of what is kept is a maximum, so report a test score (`trivium solve emulate:program=FILE`).
+
+    `shown=False` is for a model that was fine-tuned for the template, see `emulate`.
 
     Costs up to candidates x tries x train + kept x dev emulations; `hear` follows them.  Raises RunError where the
     model writes no function at all, and UserError for numbers that make no search.
@@ -90,11 +93,11 @@ def search_program(
         return traces
 
     def score(program: str, problems: Sequence[Problem]) -> float:
-        how = functools.partial(emulate, program=f"{program}\n", mode=mode, max_tokens=max_tokens)
+        how = functools.partial(emulate, program=f"{program}\n", mode=mode, max_tokens=max_tokens, shown=shown)
         return _mean(spend(solve(how, problems, policy, task=task, seed=seed)))
 
     train_score = functools.cache(lambda program: score(program, learning))
-    writing = functools.partial(write_program, temperature=temperature, max_tokens=max_tokens)
+    writing = functools.partial(write_program, temperature=temperature, max_tokens=max_tokens, shown=shown)
     pending, tried, good = learning[:wanted], [], []
     for attempt in range(tries):
         # Every question that has no good program yet gets another, all in one batch.

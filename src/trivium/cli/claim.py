@@ -1,0 +1,139 @@
+"""`trivium claim SLUG`: run a paper's experiment, and hold its claims against what came out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from trivium.cli.output import Progress, duration, print_columns, print_json, print_paragraph
+from trivium.errors import UnknownName, UserError
+from trivium.store.ledger import LEDGER, append, latest, read
+
+SIZES = ("smoke", "lab", "full")
+
+
+def command(
+    slug: str = typer.Argument("", help="A recipe by slug or paper number; see: trivium list recipes."),
+    size: str = typer.Option("lab", help="smoke (seconds, decides nothing), lab (minutes) or full (with --policy)."),
+    seeds: int | None = typer.Option(None, min=1, help="Seeds, from 0 on; default: as many as the recipe says."),
+    policy: str | None = typer.Option(None, help="The policy to train at the full size, such as hf:FOLDER."),
+    workers: int | None = typer.Option(None, min=0, help="Processes; default: one for each core.  0: in this one."),
+    fresh: bool = typer.Option(False, "--fresh", help="Run again what is in the cache."),
+    ledger: Path = typer.Option(LEDGER, help="Where verdicts are appended (never those of the smoke size)."),
+    every: bool = typer.Option(False, "--all", help="All recipes, one after the other."),
+    estimate: bool = typer.Option(False, "--estimate", help="Only say how long it would take, from past runs."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object (with --all: a list of them)."),
+) -> None:
+    """Run every arm of a recipe with every seed, and decide its claims: confirmed, refuted or inconclusive.
+
+    A stopped run goes on where it was: finished arms are kept, and none runs twice while its code stays the same.
+    """
+    if size not in SIZES:
+        raise UnknownName("size", size, SIZES)
+    if bool(slug) == every:
+        raise UserError("name one recipe, or say --all; see: trivium list recipes")
+    if (size == "full") != (policy is not None):
+        raise UserError(
+            "--size full needs a policy to train: add --policy hf:FOLDER" if policy is None else
+            "--policy is for --size full; the other sizes train small models of their own"
+        )  # fmt: skip
+    from trivium.recipes import entries
+    from trivium.recipes.papers import paper
+
+    chosen = [entry.slug for entry in entries()] if every else [paper(slug).slug]
+    if estimate:
+        _estimate(chosen, ledger, as_json)
+        return
+    found = [_run(one, size, seeds, policy, workers, fresh, ledger, as_json) for one in chosen]
+    if as_json:
+        print_json(found if every else found[0])
+
+
+def _run(
+    slug: str,
+    size: str,
+    seeds: int | None,
+    policy: str | None,
+    workers: int | None,
+    fresh: bool,
+    ledger: Path,
+    quiet: bool,
+) -> dict[str, Any]:
+    from trivium.lab.runner import jobs, run
+    from trivium.lab.verdicts import verdicts
+    from trivium.recipes import recipe as load
+    from trivium.recipes.papers import paper
+
+    recipe = load(slug)
+    asked = jobs(paper(slug).module, recipe, size, range(seeds or (1 if size == "smoke" else recipe.seeds)), policy)
+    progress, began = Progress(slug), time.perf_counter()
+
+    def hear(what: str, done: int, total: int) -> None:
+        progress.what = f"{slug}: {what}"
+        progress(done, total)
+
+    results = run(asked, workers=workers, fresh=fresh, hear=hear)
+    lines = verdicts(recipe, results, size)
+    if size != "smoke":
+        append(ledger, lines)
+    about = {"slug": slug, "size": size, "seconds": time.perf_counter() - began, "claims": lines}
+    if not quiet:
+        _show(recipe, results, lines, size, ledger)
+    return about
+
+
+def _show(recipe: Any, results: Any, lines: Sequence[dict[str, Any]], size: str, ledger: Path) -> None:
+    """Arms, then verdicts, in 80 columns."""
+    metrics = list(dict.fromkeys(claim.metric for claim in recipe.claims))
+    print_paragraph(f"{recipe.slug}: {recipe.says}")
+    for metric in metrics:
+        print(f"\n{metric} by arm (mean; each seed)")
+        rows = []
+        for arm in recipe.arms:
+            by_seed = [r.mean(metric) for (name, _), r in sorted(results.items()) if name == arm and metric in r.scores]
+            if by_seed:
+                each = " ".join(_number(value) for value in by_seed)
+                rows.append((arm, f"{_number(sum(by_seed) / len(by_seed))}   ({each})"))
+        print_columns(rows, indent=2)
+    for line in lines:
+        print(f"\n{line['verdict'].upper()}: {line['claim']}")
+        each = " ".join(f"{value:+.3f}" for value in line["effects_by_seed"])
+        rows = [
+            ("effect", f"{line['effect']:+.3f} [{line['low']:+.3f}, {line['high']:+.3f}], margin {line['margin']:g}"),
+            ("by seed", each),
+            ("because", line["why"]),
+        ]
+        for kind in ("null", "rivals"):
+            rows += [(f"{kind.removesuffix('s')}: {name}", _span(e)) for name, e in line[kind].items()]
+        print_columns([*rows, ("the paper", line["paper_says"] or "-")], indent=2)
+    print()
+    if size == "smoke":
+        print("The smoke size only shows that everything runs; it decides nothing.")
+    else:
+        print(f"appended to {ledger}")
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
+
+
+def _span(effect: dict[str, float]) -> str:
+    return f"{effect['mean']:+.3f} [{effect['low']:+.3f}, {effect['high']:+.3f}]"
+
+
+def _estimate(slugs: Sequence[str], ledger: Path, as_json: bool) -> None:
+    """Minutes of every recipe as the ledger has them."""
+    minutes: dict[str, float] = {}
+    for (slug, _), line in latest(read(ledger)).items():
+        minutes[slug] = line["minutes"]
+    known = [slug for slug in slugs if slug in minutes]
+    total = sum(minutes[slug] for slug in known)
+    if as_json:
+        print_json({"minutes": {slug: minutes.get(slug) for slug in slugs}, "total_minutes": total})
+        return
+    print_columns([(s, f"{minutes[s]:.1f} minutes" if s in minutes else "not measured yet") for s in slugs])
+    print(f"\n{len(known)} of {len(slugs)} recipes measured: {duration(60 * total)} in all")

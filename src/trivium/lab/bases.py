@@ -1,0 +1,91 @@
+"""Pretrained bases: small models that know the surface of a task family, made once a seed and used by many recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trivium.errors import UserError
+from trivium.lab.code import digest
+from trivium.lab.lab import Lab
+from trivium.lab.train import demonstrations, imitate, solutions
+from trivium.policies import policy as make_policy
+from trivium.policies.local import LocalPolicy
+from trivium.policies.tiny import byte_tokenizer, trained_tokenizer, untrained
+from trivium.tasks import task as make_task
+from trivium.types import Message, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a base was taught: the written solutions of some tasks' training problems.
+
+    `size` is that of `tiny`; each of `tasks` gives `examples` problems, dealt by the seed plus `offset`; `vocab` above
+    0 learns a tokenizer of so many tokens from them, else every byte is one.
+    """
+
+    tasks: tuple[str, ...]
+    size: str = "300k"
+    examples: int = 4000
+    steps: int = 800
+    batch: int = 32
+    lr: float = 2e-3
+    vocab: int = 0
+    offset: int = 0
+
+
+def base(lab: Lab[Any], lesson: Lesson) -> LocalPolicy:
+    """A fresh copy of the policy that learned a lesson with the lab's seed, made if nobody did before.
+
+    With `trivium claim --policy SPEC` it is that policy instead, as it comes.
+    """
+    if lab.policy_spec is not None:
+        return given(lab.policy_spec)
+
+    def make(inner: Lab[Any]) -> LocalPolicy:
+        shown = [
+            shown
+            for spec in lesson.tasks
+            for shown in solutions(
+                inner.problems(make_task(spec), "train", lesson.examples, seed=lab.seed + lesson.offset)
+            )
+        ]
+        return taught(inner, shown, lesson.size, lesson.steps, lesson.batch, lesson.lr, lesson.vocab)
+
+    return lab.policy("base", make, shared=f"base-{digest([repr(lesson)])}")
+
+
+def taught(
+    lab: Lab[Any],
+    shown: Sequence[tuple[Problem, str]],
+    size: str,
+    steps: int,
+    batch: int,
+    lr: float,
+    vocab: int = 0,
+    watch: Callable[[int], None] = lambda step: None,
+) -> LocalPolicy:
+    """Random weights after imitating responses to problems; the tokens are charged as `pretrain_tokens`."""
+    policy = blank(lab, size, [(problem.question.messages, text) for problem, text in shown], vocab)
+    before = lab.spent["trained_tokens"]
+    imitate(lab, policy, demonstrations(policy, shown), steps=steps, batch=batch, lr=lr, watch=watch)
+    lab.spent["pretrain_tokens"] += lab.spent["trained_tokens"] - before
+    lab.spent["trained_tokens"] = before
+    return policy
+
+
+def blank(lab: Lab[Any], size: str, talks: Sequence[tuple[Sequence[Message], str]], vocab: int = 0) -> LocalPolicy:
+    """Random weights of the lab's seed; with `vocab`, a tokenizer learnt from the talks it will read and say."""
+    if not vocab:
+        return untrained(size, byte_tokenizer(), seed=lab.seed)
+    texts = (text for messages, said in talks for text in (*(m.content for m in messages), said))
+    return untrained(size, trained_tokenizer(texts, vocab), seed=lab.seed)
+
+
+def given(spec: str) -> LocalPolicy:
+    """The policy that a user named for the full size."""
+    made = make_policy(spec)
+    if not isinstance(made, LocalPolicy):
+        raise UserError(f"--policy {spec}: a recipe trains its policy, and this one's weights are not here")
+    return made

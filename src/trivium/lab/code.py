@@ -1,0 +1,70 @@
+"""Which code a result depends on: a hash for every module of Trivium that was loaded when it was made.
+
+Comments, docstrings and layout do not count, so that what is only said better need not be run again.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+NEUTRAL = ("cli", "report", "store", "lab.runner", "lab.keep", "recipes", "claims", "stats")
+"""Parts that show, keep or compare results and cannot change one; a recipe counts by its own file alone."""
+
+
+def loaded(own: str) -> dict[str, str]:
+    """The hash of every module loaded in this process that a result may depend on, and of the recipe `own`."""
+    names = [name for name in list(sys.modules) if name == own or _counts(name)]
+    return {name: found for name in sorted(names) if (found := module_hash(name))}
+
+
+def unchanged(hashes: Mapping[str, str]) -> bool:
+    """Whether all these modules are still as they were."""
+    return all(module_hash(name) == had for name, had in hashes.items())
+
+
+def combined(hashes: Mapping[str, str]) -> str:
+    """One short name for a set of module hashes."""
+    return digest(f"{name}={value}" for name, value in sorted(hashes.items()))
+
+
+def digest(parts: Iterable[str]) -> str:
+    """16 hexadecimal digits of some texts."""
+    return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=8).hexdigest()
+
+
+def module_hash(name: str) -> str | None:
+    """The hash of a module's syntax tree without docstrings; `None` where it has no source file."""
+    path = Path(__file__).parents[1].joinpath(*name.split(".")[1:])
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if not source.is_file():
+        return None
+    stat = source.stat()
+    return _file_hash(source, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.cache
+def _file_hash(source: Path, changed_at: int, size: int) -> str:
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [statement for statement in node.body if not _is_text(statement)] or [ast.Pass()]
+    return digest([ast.dump(tree)])
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """A docstring, of a function or of the constant above it."""
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+def _counts(name: str) -> bool:
+    top, _, rest = name.partition(".")
+    return top == "trivium" and not any(rest == part or rest.startswith(f"{part}.") for part in NEUTRAL)

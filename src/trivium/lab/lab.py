@@ -1,0 +1,137 @@
+"""What an arm works with: its seed and settings, problems, things made once for all arms, and the count of its cost."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from trivium.errors import RunError
+from trivium.lab.keep import Kept, keep, shelf
+from trivium.policies.folder import load
+from trivium.policies.local import LocalPolicy
+from trivium.tasks import task as make_task
+from trivium.types import Problem, Split, Task
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class Lab(Generic[S]):
+    """One arm with one seed.  `size` holds the recipe's settings of the size asked for.
+
+    Everything random follows from `seed`.  `spent` counts cost by unit: what is learned from or chosen by is
+    `sampled_tokens`, `trained_tokens`, `labels`; what answers the test is `test_tokens`.  Problems come from
+    `problems`, which remembers what was seen, so that a leak is found.
+    """
+
+    slug: str
+    own: str
+    size: S
+    size_name: str
+    seed: int
+    policy_spec: str | None = None
+    spent: Counter[str] = field(default_factory=Counter)
+    seen: set[str] = field(default_factory=set)
+    notes: dict[str, float] = field(default_factory=dict)
+    curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    waited: float = 0.0
+    say: Callable[[str], None] = lambda message: None
+
+    def task(self, spec: str) -> Task:
+        """The task a spec describes."""
+        return make_task(spec)
+
+    def problems(self, task: Task | str, split: Split, n: int, *, seed: int | None = None) -> list[Problem]:
+        """Problems of a split, by the lab's seed unless another is given; train and dev ones are remembered as seen."""
+        dealt = (make_task(task) if isinstance(task, str) else task).problems(
+            split, n, self.seed if seed is None else seed
+        )
+        if split != "test":
+            self.seen.update(p.question.id for p in dealt)
+        return dealt
+
+    def policy(self, name: str, make: Callable[[Lab[S]], LocalPolicy], *, shared: str | None = None) -> LocalPolicy:
+        """A policy made once for this seed, and a fresh copy of it at each call; the arm is charged what it cost.
+
+        `shared` names what it is made from instead of this recipe: a base that other recipes use as well.
+        """
+
+        def fill(folder: Path, lab: Lab[S]) -> None:
+            make(lab).save(folder)
+
+        kept = self._kept(name, fill, shared)
+        loaded = load(kept.folder, name, dtype="fp32", max_rows=256)
+        if not isinstance(loaded, LocalPolicy):
+            raise RunError(f"{kept.folder} is not a model that the lab can train")
+        return loaded
+
+    def data(self, name: str, make: Callable[[Lab[S]], T]) -> T:
+        """Something picklable made once for this seed, such as samples that several arms learn from."""
+
+        def fill(folder: Path, lab: Lab[S]) -> None:
+            (folder / "data.pkl").write_bytes(pickle.dumps(make(lab)))
+
+        made: T = pickle.loads((self._kept(name, fill, None).folder / "data.pkl").read_bytes())
+        return made
+
+    def charge(self, unit: str, amount: float) -> None:
+        """Add to what this arm has spent."""
+        self.spent[unit] += amount  # type: ignore[assignment]
+
+    @contextmanager
+    def paid_as(self, unit: str) -> Iterator[None]:
+        """Count sampled tokens under another unit while this lasts, such as `test_tokens`."""
+        before = self.spent["sampled_tokens"]
+        yield
+        moved = self.spent["sampled_tokens"] - before
+        self.spent["sampled_tokens"] = before
+        self.spent[unit] += moved
+
+    def note(self, **numbers: float) -> None:
+        """Keep further numbers with the result."""
+        self.notes.update(numbers)
+
+    def at(self, curve: str, x: float, y: float) -> None:
+        """Add a point to a curve of the result."""
+        self.curves.setdefault(curve, []).append((x, y))
+
+    def overlap(self, questions: Iterable[str]) -> int:
+        """How many of these were seen while learning or choosing."""
+        return len(self.seen.intersection(questions))
+
+    def _kept(self, name: str, fill: Callable[[Path, Lab[S]], None], shared: str | None) -> Kept:
+        def make(folder: Path) -> Mapping[str, Any]:
+            inner = Lab(self.slug, self.own, self.size, self.size_name, self.seed, self.policy_spec, say=self.say)
+            self.say(f"making {name}")
+            fill(folder, inner)
+            self.waited += inner.waited
+            return {"spent": dict(inner.spent), "seen": sorted(inner.seen), "notes": inner.notes}
+
+        where = shelf("bases") if shared else shelf("shared", self.slug, self.size_name)
+        own = "trivium.lab.bases" if shared else self.own
+        kept = keep(where, f"{shared or name}-seed{self.seed}", own, make)
+        self.spent.update(kept.about["spent"])
+        self.notes.update(kept.about["notes"])
+        self.seen.update(kept.about["seen"])
+        self.waited += kept.waited
+        return kept
+
+
+Scores = Mapping[str, Sequence[float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What an arm gives: the test questions' ids, and for every metric one number a question."""
+
+    questions: tuple[str, ...]
+    scores: Scores
+
+
+Arm = Callable[[Lab[Any]], Scored]

@@ -1,0 +1,111 @@
+"""Measuring on held-out questions: one number a question, in the questions' order."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from trivium.lab.lab import Lab, Scored
+from trivium.policies.local import LocalPolicy
+from trivium.search.driver import Judge, Method, solve
+from trivium.search.greedy import greedy
+from trivium.search.vote import majority
+from trivium.stats import pass_at_k
+from trivium.types import Budget, Policy, Problem, Request, Sampling, Task, Trace, Verdict
+
+
+def ids(problems: Sequence[Problem]) -> tuple[str, ...]:
+    return tuple(p.question.id for p in problems)
+
+
+def attempts(
+    lab: Lab[Any],
+    policy: Policy,
+    task: Task,
+    problems: Sequence[Problem],
+    method: Method = greedy,
+    *,
+    max_tokens: int | None = None,
+    budget: Budget | None = None,
+    unit: str = "test_tokens",
+) -> list[Trace]:
+    """One attempt at every problem by a method; what it samples is counted under `unit`."""
+    sampling = Sampling(max_tokens=max_tokens or task.max_tokens)
+    traces = solve(method, problems, policy, task=task, seed=lab.seed, sampling=sampling, budget=budget)
+    lab.charge(unit, sum(trace.usage.sampled_tokens for trace in traces))
+    return traces
+
+
+def right(trace: Trace) -> float | None:
+    """1 or 0, and `None` where the verifier failed; an attempt that broke is a wrong answer."""
+    if trace.verdict is None:
+        return 0.0
+    return None if trace.verdict.status == "error" else float(trace.verdict.correct)
+
+
+def scored(problems: Sequence[Problem], traces: Sequence[Trace]) -> Scored:
+    """Accuracy and sampled tokens of every attempt."""
+    return Scored(
+        ids(problems),
+        {
+            "accuracy": [right(trace) for trace in traces],
+            "tokens": [float(trace.usage.sampled_tokens) for trace in traces],
+        },
+    )
+
+
+def greedy_accuracy(
+    lab: Lab[Any], policy: Policy, task: Task, problems: Sequence[Problem], *, max_tokens: int | None = None
+) -> Scored:
+    """Greedy answers to the problems: `accuracy`, and `tokens` an answer."""
+    return scored(problems, attempts(lab, policy, task, problems, max_tokens=max_tokens))
+
+
+def verdicts(
+    lab: Lab[Any],
+    policy: LocalPolicy,
+    task: Task,
+    problems: Sequence[Problem],
+    *,
+    n: int,
+    temperature: float = 1.0,
+    max_tokens: int | None = None,
+    unit: str = "test_tokens",
+) -> list[list[tuple[str, Verdict]]]:
+    """`n` sampled responses to every problem, each with its verdict."""
+    judge, sampling = Judge(task), Sampling(temperature=temperature, max_tokens=max_tokens or task.max_tokens)
+
+    async def every() -> list[list[tuple[str, Verdict]]]:
+        requests = [Request(p.question.messages, sampling, n, lab.seed * 1_000_003 + i) for i, p in enumerate(problems)]
+        groups = await asyncio.gather(*(policy.sample(request) for request in requests))
+        lab.charge(unit, sum(len(c.segment.ids) for group in groups for c in group))
+        return [
+            [(c.text, await judge(problem, c.text)) for c in group]
+            for problem, group in zip(problems, groups, strict=True)
+        ]
+
+    return asyncio.run(every())
+
+
+def pass_at(found: Sequence[Sequence[tuple[str, Verdict]]], k: int) -> list[float | None]:
+    """Unbiased pass@k of every problem from its judged samples; `None` where fewer than k have a verdict."""
+    out: list[float | None] = []
+    for group in found:
+        known = [verdict.correct for _, verdict in group if verdict.status != "error"]
+        out.append(pass_at_k(len(known), sum(known), k) if len(known) >= k else None)
+    return out
+
+
+def vote_right(group: Sequence[tuple[str, Verdict]]) -> bool:
+    """Whether the answer that most samples of a group gave is right; ties go to the first seen."""
+    winner, _ = majority([verdict.answer for _, verdict in group])
+    return any(verdict.correct and verdict.answer == winner for _, verdict in group)
+
+
+def answer_entropy(group: Sequence[tuple[str, Verdict]]) -> float:
+    """Shannon's entropy, in nats, of a group's answers; those without one count as the same."""
+    shares = [count / len(group) for count in Counter(verdict.answer for _, verdict in group).values()]
+    return math.fsum(-share * math.log(share) for share in shares)

@@ -1,0 +1,186 @@
+"""Runs the arms of a recipe over seeds, in worker processes of one thread each, and never the same one twice.
+
+A finished (arm, seed) is kept with the hashes of the code it ran on; an interrupt loses only what was running.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures as futures
+import importlib
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trivium.claims import ArmResult, Results
+from trivium.errors import RunError, TriviumError
+from trivium.lab.code import digest
+from trivium.lab.keep import ABOUT, find, keep, shelf
+from trivium.lab.lab import Arm, Lab
+from trivium.lab.recipe import Recipe
+from trivium.store.machine import commit
+
+Hear = Callable[[str, int, int], None]
+"""Told what has just ended, how many arms are done and out of how many."""
+RESULT = "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One arm with one seed; the recipe is `RECIPE` of `module`."""
+
+    module: str
+    slug: str
+    arm: str
+    seed: int
+    size: str
+    policy: str | None = None
+
+    @property
+    def name(self) -> str:
+        asked = f"-{digest([self.policy])}" if self.policy else ""
+        return f"{self.arm.replace(' ', '-').replace('/', '-')}-seed{self.seed}{asked}"
+
+
+def jobs(module: str, recipe: Recipe, size: str, seeds: Sequence[int], policy: str | None = None) -> list[Job]:
+    """Every arm of the recipe of a module with every seed.
+
+    The seeds of one arm stand together, so that workers do not wait for the same base.
+    """
+    recipe.settings(size)
+    return [Job(module, recipe.slug, arm, seed, size, policy) for arm in recipe.arms for seed in seeds]
+
+
+def run(asked: Sequence[Job], *, workers: int | None = None, fresh: bool = False, hear: Hear | None = None) -> Results:
+    """The results of all jobs, from the cache where it has them.
+
+    `workers` processes (one for each core if `None`; 0 runs here) of one thread.  `fresh` runs them again.  Raises
+    RunError when an arm fails, with what it said; finished arms are kept.
+    """
+    done: dict[tuple[str, int], ArmResult] = {}
+    missing = []
+    if fresh:
+        forget(asked)
+    for job in asked:
+        had = finished(job)
+        if had is None:
+            missing.append(job)
+        else:
+            done[job.arm, job.seed] = had
+    tell = hear or (lambda what, n, total: None)
+    if done:
+        tell(f"{len(done)} from the cache", len(done), len(asked))
+    for job, result in _each(missing, os.cpu_count() or 1 if workers is None else workers):
+        if isinstance(result, str):
+            raise RunError(f"{job.slug}, arm {job.arm}, seed {job.seed} failed: {result}")
+        done[job.arm, job.seed] = result
+        tell(f"{job.arm}, seed {job.seed}", len(done), len(asked))
+    return done
+
+
+def finished(job: Job) -> ArmResult | None:
+    """The kept result of a job whose code has not changed since."""
+    had = find(_shelf(job), job.name)
+    return None if had is None else _read(had.folder)
+
+
+def carry_out(name: str, arm: Arm, lab: Lab[Any]) -> ArmResult:
+    """Run an arm in a lab."""
+    import torch
+
+    torch.manual_seed(lab.seed)  # nothing should draw from it; if something does, it is at least the same
+    began = time.perf_counter()
+    scored = arm(lab)
+    return ArmResult(
+        name, lab.seed, scored.questions, scored.scores, dict(lab.spent), lab.overlap(scored.questions),
+        time.perf_counter() - began - lab.waited, lab.notes, lab.curves,
+    )  # fmt: skip
+
+
+def perform(job: Job) -> ArmResult:
+    """Run one arm with one seed here, and keep its result."""
+    import torch
+
+    recipe: Recipe = importlib.import_module(job.module).RECIPE
+
+    def make(folder: Path) -> dict[str, Any]:
+        lab: Lab[Any] = Lab(job.slug, job.module, recipe.settings(job.size), job.size, job.seed, job.policy)
+        result = carry_out(job.arm, recipe.arms[job.arm], lab)
+        (folder / RESULT).write_text(json.dumps(result.as_json()), encoding="utf-8")
+        return {"commit": commit(), "settings": repr(lab.size), "made": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        kept = keep(_shelf(job), job.name, job.module, make)
+    finally:
+        torch.set_num_threads(before)
+    return _read(kept.folder)
+
+
+def forget(asked: Sequence[Job]) -> None:
+    """Drop the kept results of jobs, so that they run again."""
+    for job in asked:
+        for about in _shelf(job).glob(f"{job.name}@*/{ABOUT}"):
+            shutil.rmtree(about.parent, ignore_errors=True)
+
+
+def seconds(results: Results) -> float:
+    """What all arms took together on one core, shared makings included where they were made."""
+    return sum(result.seconds for result in results.values())
+
+
+def _shelf(job: Job) -> Path:
+    return shelf("arms", job.slug, job.size)
+
+
+def _read(folder: Path) -> ArmResult:
+    return ArmResult.from_json(json.loads((folder / RESULT).read_text(encoding="utf-8")))
+
+
+def _each(missing: Sequence[Job], workers: int) -> Iterator[tuple[Job, ArmResult | str]]:
+    """Results, or what went wrong, as they come."""
+    if not missing:
+        return
+    if workers == 0:
+        for job in missing:
+            yield job, _perform(job)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    pool = futures.ProcessPoolExecutor(min(workers, len(missing)), mp_context=spawn, initializer=_worker)
+    running = {pool.submit(_perform, job): job for job in missing}
+    try:
+        for future in futures.as_completed(running):
+            yield running[future], future.result()
+    except BrokenProcessPool:
+        raise RunError("a worker died, perhaps for want of memory; what was finished is kept") from None
+    finally:
+        # On the way out of an error or an interrupt nobody waits for what is still running.
+        abandoned = [] if all(future.done() for future in running) else list(pool._processes.values())
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in abandoned:
+            process.terminate()
+
+
+def _worker() -> None:
+    """Ctrl-C goes to the parent, which ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _perform(job: Job) -> ArmResult | str:
+    """`perform`, with what went wrong as text: not every exception survives the way between processes."""
+    try:
+        return perform(job)
+    except TriviumError as error:
+        return str(error)
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__}: {error} ({place.filename.rpartition('/')[2]}:{place.lineno})"

@@ -1,0 +1,46 @@
+"""Choosing a checkpoint by dev problems, as a practitioner would, with its cost counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from trivium.lab.lab import Lab
+from trivium.lab.measure import attempts, right
+from trivium.policies.local import LocalPolicy
+from trivium.types import Problem, Task
+
+
+class Best:
+    """Watches training: every `every` steps greedy accuracy on dev problems, and the weights of the best so far."""
+
+    def __init__(
+        self, lab: Lab[Any], policy: LocalPolicy, task: Task, problems: Sequence[Problem], every: int, *,
+        max_tokens: int | None = None, curve: str = "dev accuracy",
+    ) -> None:  # fmt: skip
+        self.lab, self.policy, self.task, self.problems = lab, policy, task, problems
+        self.every, self.max_tokens, self.curve = every, max_tokens, curve
+        self.accuracy, self.step = -1.0, 0
+        self._state: dict[str, torch.Tensor] = {}
+
+    def __call__(self, step: int) -> None:
+        if step % self.every:
+            return
+        traces = attempts(
+            self.lab, self.policy, self.task, self.problems, max_tokens=self.max_tokens, unit="dev_tokens"
+        )
+        found = [score for trace in traces if (score := right(trace)) is not None]
+        accuracy = sum(found) / max(1, len(found))
+        self.lab.at(self.curve, step, accuracy)
+        if accuracy > self.accuracy:
+            self.accuracy, self.step = accuracy, step
+            self._state = {k: v.detach().clone() for k, v in self.policy.model.state_dict().items()}
+
+    def restore(self) -> None:
+        """Put the best weights back into the policy, and note where they were."""
+        if self._state:
+            self.policy.model.load_state_dict(self._state)
+            self.policy.weights_version += 1
+        self.lab.note(best_step=self.step, dev_accuracy=self.accuracy)

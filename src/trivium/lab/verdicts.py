@@ -1,0 +1,63 @@
+"""From results to lines of the ledger."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from trivium.claims import Checked, Claim, Results, check
+from trivium.lab.recipe import Recipe
+from trivium.lab.runner import seconds
+from trivium.store.machine import commit, machine, versions
+
+
+def verdicts(recipe: Recipe, results: Results, size: str) -> list[dict[str, Any]]:
+    """One line for every claim of a recipe.  Raises RunError where a claim may not be decided at all."""
+    shared = {
+        "minutes": round(seconds(results) / 60 / (os.cpu_count() or 1), 2),
+        "configurations_tried": recipe.tried,
+        "commit": commit(),
+        "versions": versions(),
+        "machine": machine(),
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "size": size,
+        "settings": asdict(recipe.settings(size)),
+    }
+    return [_line(recipe, claim, check(claim, results), results) | shared for claim in recipe.claims]
+
+
+def _line(recipe: Recipe, claim: Claim, found: Checked, results: Results) -> dict[str, Any]:
+    seeds = sorted({seed for _, seed in results})
+    used = [
+        arm for arm in recipe.arms if any(name == arm and claim.metric in r.scores for (name, _), r in results.items())
+    ]
+    means = {arm: {str(s): results[arm, s].mean(claim.metric) for s in seeds if (arm, s) in results} for arm in used}
+    budget: dict[str, Mapping[str, float]] = {
+        arm: _mean_spent([results[arm, seed].spent for seed in seeds if (arm, seed) in results]) for arm in used
+    }
+    return {
+        "slug": recipe.slug, "paper": recipe.paper.number, "claim": claim.says, "verdict": found.verdict,
+        "why": found.why, "effect": found.effect.mean, "low": found.effect.low, "high": found.effect.high,
+        "margin": claim.margin, "better": claim.better, "worse": claim.worse, "metric": claim.metric,
+        "lower_is_better": claim.lower, "seeds": len(seeds), "effects_by_seed": list(found.effect.by_seed),
+        "pairs": found.effect.pairs, "scores": means, "budget": budget, "matched": list(claim.matched),
+        "null": {claim.null: asdict(found.null)} if claim.null and found.null else {},
+        "rivals": {name: asdict(e) for name, e in found.rivals.items()}, "paper_says": claim.paper,
+        "curves": {arm: _curves([results[arm, s].curves for s in seeds if (arm, s) in results]) for arm in used},
+        "notes": {arm: _mean_spent([results[arm, s].notes for s in seeds if (arm, s) in results]) for arm in used},
+    }  # fmt: skip
+
+
+def _mean_spent(rows: list[Mapping[str, float]]) -> dict[str, float]:
+    """Means over seeds, unit by unit."""
+    units = dict.fromkeys(unit for row in rows for unit in row)
+    return {unit: sum(row.get(unit, 0.0) for row in rows) / len(rows) for unit in units}
+
+
+def _curves(rows: list[Mapping[str, Any]]) -> dict[str, list[list[list[float]]]]:
+    """Every curve by name: a list of points for each seed."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [[list(point) for point in row[name]] for row in rows if name in row] for name in names}

@@ -1,0 +1,82 @@
+"""How the numbers of a ledger line are written: shares as percent and points, everything else as it was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Line = Mapping[str, Any]
+MINUS = "\N{MINUS SIGN}"
+MOST = 6  # decimals
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What the numbers of a metric are written in.
+
+    They are multiplied by `factor` and rounded to `digits` decimals; `sign` follows a score, `word` a difference.
+    """
+
+    factor: float
+    digits: int
+    sign: str
+    word: str
+
+    def score(self, value: float | None) -> str:
+        """`71.3%`, or `-` where there is none."""
+        return "-" if value is None else f"{self._rounded(value):,.{self.digits}f}{self.sign}".replace("-", MINUS)
+
+    def difference(self, value: float) -> str:
+        """`+4.2`, without its word."""
+        return f"{self._rounded(value):+,.{self.digits}f}".replace("-", MINUS)
+
+    def span(self, effect: Line, *, word: bool = True) -> str:
+        """`+4.2 points [+1.0, +7.4]`."""
+        mean, low, high = (self.difference(effect[key]) for key in ("mean", "low", "high"))
+        return f"{mean}{f' {self.word}' if word else ''} [{low}, {high}]"
+
+    def _rounded(self, value: float) -> float:
+        return round(self.factor * value, self.digits) + 0.0  # there is no negative zero
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One arm over another: what a claim says (`role` is empty), its null arm, or a rival."""
+
+    role: str
+    arm: str
+    over: str
+    effect: Line
+
+
+def unit(line: Line) -> Unit:
+    """Points where every score lies in [0, 1]; else the metric's own unit, with three digits of the effect."""
+    scores = [score for by_seed in line["scores"].values() for score in by_seed.values() if score is not None]
+    if scores and all(0 <= score <= 1 for score in scores):
+        return Unit(100.0, 1, "%", "points")
+    largest = max(abs(line[key]) for key in ("effect", "low", "high"))
+    digits = 2 - math.floor(math.log10(largest)) if largest else 2
+    return Unit(1.0, min(MOST, max(0, digits)), "", words(line["metric"]))
+
+
+def compared(line: Line) -> list[Compared]:
+    """Every difference that a line holds, the claim's own first."""
+    own = {"mean": line["effect"], "low": line["low"], "high": line["high"], "by_seed": line["effects_by_seed"]}
+    better, worse = line["better"], line["worse"]
+    return [
+        Compared("", better, worse, own),
+        *(Compared("null arm", arm, worse, effect) for arm, effect in line["null"].items()),
+        *(Compared("rival", better, arm, effect) for arm, effect in line["rivals"].items()),
+    ]
+
+
+def amount(value: float) -> str:
+    """A cost: whole from 100 on, three digits below."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def words(name: str) -> str:
+    """`sampled_tokens` as `sampled tokens`."""
+    return name.replace("_", " ")

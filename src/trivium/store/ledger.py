@@ -1,0 +1,45 @@
+"""The ledger: every verdict on a claim ever reached here, one JSON line each, never changed again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trivium.errors import DataError
+from trivium.store.files import disk, json_line, read_lines
+
+LEDGER = Path("results/ledger.jsonl")
+FIELDS = (
+    "slug", "paper", "claim", "verdict", "effect", "low", "high", "margin", "better", "worse", "metric", "seeds",
+    "scores", "budget", "minutes", "configurations_tried", "commit", "versions", "machine", "date",
+)  # fmt: skip
+"""What every line has at least."""
+
+
+def append(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Add lines, whole or not at all as far as a reader can see.  Raises RunError when the disk is full."""
+    with disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab") as file:
+            file.write(b"".join(json_line(line) for line in lines))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """All lines, oldest first; none where there is no such file.  Raises DataError for a line that lacks a field."""
+    lines = list(read_lines(path))
+    for number, line in enumerate(lines, 1):
+        if absent := [name for name in FIELDS if name not in line]:
+            raise DataError(f"{path}, line {number}: no field {absent[0]!r}; expected {', '.join(FIELDS)}")
+    return lines
+
+
+def latest(lines: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """The newest line of every claim, by slug and claim, in the order the claims first came."""
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for line in lines:
+        found[line["slug"], line["claim"]] = line
+    return found
