@@ -1,13 +1,18 @@
-"""What is read off judged samples."""
+"""What is read off judged samples, and measured from given beginnings."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from trivium.lab.measure import answer_entropy, pass_at, vote_right
-from trivium.types import Verdict
+from trivium.lab.lab import Lab
+from trivium.lab.measure import answer_entropy, likelihood, pass_at, resumed, right, vote_right
+from trivium.policies.scripted import Scripted
+from trivium.tasks import task
+from trivium.types import Request, Segment, Verdict
 
 
 def group(*answers: str | None) -> list[tuple[str, Verdict]]:
@@ -34,3 +39,33 @@ def test_pass_at_k_leaves_out_what_has_no_verdict() -> None:
     broken = ("", Verdict.error("timeout"))
     assert pass_at([group("4", "5"), [broken, *group("4")]], 1) == [0.5, 1.0]
     assert pass_at([[broken, *group("4")]], 2) == [None]
+
+
+class Talker(Scripted):
+    """Every token is the less likely the later it comes."""
+
+    def encode_response(self, text: str) -> tuple[int, ...]:
+        return tuple(text.encode())
+
+    async def score(self, request: Request, continuations: Sequence[Segment]) -> list[tuple[float, ...]]:
+        return [tuple(-float(i) for i in range(len(c.ids))) for c in continuations]
+
+
+def test_the_likelihood_of_a_solution_is_a_mean_over_its_tokens() -> None:
+    dealt = task("sums:terms=3,digits=1").problems("dev", 2)
+    problems = [replace(p, solution=text) for p, text in zip(dealt, ("abc", "ab"), strict=True)]
+    assert likelihood(Talker(lambda turn: ""), problems) == [-1.0, -0.5]  # type: ignore[arg-type]
+
+
+def test_an_answer_goes_on_from_the_beginning_that_was_given() -> None:
+    sums = task("sums:terms=3,digits=1")
+    problems = sums.problems("dev", 3)
+    solutions = {p.question.messages[-1].content: str(p.solution) for p in problems}
+    policy = Scripted(lambda turn: turn.said + solutions[turn.question])
+    lab: Lab[None] = Lab("slug", "trivium.lab.measure", None, "smoke", 0)
+    beginnings = ["1+1=3\n", "2+2=5\n", ""]
+    traces = resumed(lab, policy, sums, problems, beginnings)
+    for problem, trace, begun in zip(problems, traces, beginnings, strict=True):
+        assert trace.response == begun * 2 + str(problem.solution), "the policy has read it, and so has the verifier"
+        assert right(trace) == 1.0
+    assert lab.spent["test_tokens"] == sum(trace.usage.sampled_tokens for trace in traces) > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trivium.lab.lab import Lab
-from trivium.lab.replies import replies
+from trivium.lab.replies import continued, replies
 from trivium.policies.scripted import Scripted, decode
 from trivium.types import Message, Question
 
@@ -29,3 +29,10 @@ def test_a_response_that_was_cut_off_or_says_nothing_has_no_answer() -> None:
     cut = replies(lab(), Scripted(lambda turn: "1 2 3 4 5 6 7 8 9"), QUESTIONS, max_tokens=5)
     silent = replies(lab(), Scripted(lambda turn: "no"), QUESTIONS, max_tokens=5)
     assert {r.answer for [r] in [*cut, *silent]} == {None}
+
+
+def test_a_response_goes_on_from_its_beginning_which_is_not_counted() -> None:
+    mine, policy = lab(), Scripted(lambda turn: "b" if turn.said == "a" else f"{turn.said}c")
+    said = continued(mine, policy, QUESTIONS, ["a", "", "d"], max_tokens=9, temperature=0.8, seed=1)
+    assert said == ["ab", "c", "ddc"]
+    assert mine.spent == {"sampled_tokens": len("b") + len("c") + len("dc") + 3}

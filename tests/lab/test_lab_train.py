@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,23 @@ def test_rollouts_of_a_prompt_stay_together() -> None:
 
     rows = [Rollout((1,), (2,), (0.0,), 1.0, group, True, False) for group in (3, 3, 5, 3)]
     assert [len(group) for group in by_group(rows)] == [3, 1]
+
+
+def test_what_is_made_once_is_paid_once_by_whatever_way_it_is_used() -> None:
+    here, lesson = lab(), Lesson((SUMS.name,), "30k", 16, 3, 8)
+
+    def from_base(inner: Lab[None]) -> int:
+        base(inner, lesson)
+        inner.charge("sampled_tokens", 7)
+        return 1
+
+    once = lab()
+    base(once, lesson)
+    for _ in range(2):
+        base(here, lesson)
+        assert here.data("drawn", from_base) == 1
+    assert +here.spent == +once.spent + Counter(sampled_tokens=7)
+    other = here.apart()
+    assert not other.spent
+    other.data("drawn", from_base)
+    assert +other.spent == +here.spent

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from trivium.errors import UserError
 from trivium.learn import OBJECTIVES
-from trivium.learn.preference import Pairwise, Preference, dpo, ipo, pair_batch, simpo, step_dpo
+from trivium.learn.preference import Pairwise, Preference, dpo, dpo_nll, ipo, pair_batch, simpo, step_dpo
 from trivium.learn.types import PairBatch
 
 # A shared prefix of two tokens in the first pair; ragged responses; every field of the record in use.
@@ -63,7 +64,7 @@ def paper(name: str, batch: PairBatch) -> float:
             mean = sum(float(logp[i, t]) for t in tokens) / len(tokens)
             sides.append({"ratio": ratio, "mean_ratio": ratio / len(tokens), "mean": mean})
         won, lost = sides
-        if name == "dpo":
+        if name in ("dpo", "dpo-nll"):
             u = 0.1 * (won["ratio"] - lost["ratio"]) - r.margin
         elif name == "step-dpo":
             u = 0.4 * (won["ratio"] - lost["ratio"]) - r.margin
@@ -77,11 +78,12 @@ def paper(name: str, batch: PairBatch) -> float:
             right, wrong = (u - 1 / (2 * 0.1)) ** 2, (-u - 1 / (2 * 0.1)) ** 2
         else:
             right, wrong = -math.log(sigmoid(u)), -math.log(sigmoid(-u))
-        total += r.weight * ((1 - r.smoothing) * right + r.smoothing * wrong)
+        imitated = -won["mean"] if name == "dpo-nll" else 0.0
+        total += r.weight * ((1 - r.smoothing) * right + r.smoothing * wrong + imitated)
     return total
 
 
-@pytest.mark.parametrize("name", ["dpo", "step-dpo", "ipo", "ipo:average=true", "simpo"])
+@pytest.mark.parametrize("name", ["dpo", "step-dpo", "dpo-nll", "ipo", "ipo:average=true", "simpo"])
 @pytest.mark.parametrize("seed", range(3))
 def test_loss_is_its_papers_formula(name: str, seed: int):
     batch = make(seed)
@@ -131,6 +133,18 @@ def test_ipo_rests_exactly_at_its_target(beta: float):
     assert not rejected.any()
     beyond, _, _ = gradients(ipo(beta=beta), replace(batch, chosen_logp=2 * target))
     assert beyond > 0.1  # a gap twice the target is punished: that is the point of IPO
+
+
+def test_dpo_nll_is_dpo_plus_a_pull_towards_the_chosen_response_alone():
+    batch = plain(make())
+    _, chosen, rejected = gradients(dpo(), batch)
+    _, pulled, same = gradients(dpo_nll(alpha=0.5), batch)
+    assert torch.equal(rejected, same)
+    lengths = batch.chosen_mask.sum(-1, keepdim=True)
+    assert torch.allclose(chosen - pulled, 0.5 * batch.chosen_mask.double() / lengths)
+    assert gradients(dpo_nll(alpha=0.0), batch)[0] == gradients(dpo(), batch)[0]
+    with pytest.raises(UserError, match="alpha=-1"):
+        dpo_nll(alpha=-1)
 
 
 def test_simpo_does_not_care_how_long_an_answer_is():

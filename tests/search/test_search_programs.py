@@ -290,7 +290,7 @@ def test_a_model_that_was_tuned_for_the_template_is_shown_nothing_else() -> None
     assert asked == ["### Instruction\nHow many of these fly: cat, wren, owl?\n\n### Code\n"] * 2
     # The program stands before what the model writes, as a part of its own response.
     assert any(node.segment.text == f"{PROGRAM}\n" for node in trace.nodes)
-    assert CALL in trace.nodes[-1].segment.text
+    assert any(CALL in node.segment.text for node in trace.nodes)
 
 
 def test_hybrid_runs_python_and_asks_once_for_each_call_of_a_helper() -> None:

@@ -25,7 +25,7 @@ VARIANTS = {
     "countdown": ["countdown", "countdown:numbers=3,use_all=true", "countdown:numbers=5,min_numbers=3,ops=+-"],
     "chain": ["chain", "chain:steps=5,min_steps=2,ops=+-*,shuffle=true", "chain:distractors=0,digits=2"],
     "graph-search": ["graph-search", "graph-search:shortest=true,nodes=16,distance=5"],
-    "word-lists": ["word-lists", "word-lists:kind=tools,size=any,cut=most,take=count,told=false"],
+    "word-rules": ["word-rules", "word-rules:look=third,kind=tool,then=first,other=second,ask=size,told=false"],
     "rules": ["rules", "rules:hops=4,min_hops=1,distractors=4"],
     "gym": ["gym:basic_arithmetic", "gym:chain_sum", "gym:countdown,max_numbers=4", "gym:spell_backward"],
     "file": ["file:ROWS,question=q,answer=a,verifier=number", "file:ROWS,question=q,answer=word"],

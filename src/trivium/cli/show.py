@@ -128,7 +128,7 @@ def _show_recipe(slug: str, ledger: Path, as_json: bool) -> None:
     print(f"\nArms: {', '.join(made.arms)}\nParts: {', '.join(parts(entry))}")
     for c in claims:
         print(f"\nClaim: {c['claim']}")
-        line = found.get((slug, c["claim"]))
+        line = found.get((slug, str(c["claim"])))
         effect = f"{line['effect']:+.3f} [{line['low']:+.3f}, {line['high']:+.3f}]" if line else "not run yet"
         print_columns(
             [

@@ -10,6 +10,7 @@ from trivium.data.trees import Path, Tree, responses
 from trivium.errors import UserError
 from trivium.learn.batch import Rollout
 from trivium.learn.preference import Preference
+from trivium.types import Trace
 
 T = TypeVar("T")
 
@@ -52,6 +53,21 @@ def outcome_pairs(rollouts: Sequence[Rollout]) -> list[Preference]:
     """
     facing = _facing((r.group, r.correct, r) for r in rollouts if not r.truncated)
     return [Preference(good.prompt, good.ids, bad.ids, shared_prefix(good.ids, bad.ids)) for good, bad in facing]
+
+
+def shorter_pairs(quick: Sequence[Trace], slow: Sequence[Trace]) -> list[Preference]:
+    """Of attempts at the same questions, the shorter of two right answers against the longer one.
+
+    Questions that either got wrong, or answered in as many tokens, give nothing; so do attempts of more than one call.
+    """
+    made = []
+    for pair in zip(quick, slow, strict=True):
+        if all(len(t.nodes) == 2 and t.verdict is not None and t.verdict.correct for t in pair):
+            (prompt, a), (_, b) = ([node.segment.ids for node in trace.nodes] for trace in pair)
+            if len(a) != len(b):
+                good, bad = sorted((a, b), key=len)
+                made.append(Preference(prompt, good, bad, shared_prefix(good, bad)))
+    return made
 
 
 def _facing(judged: Iterable[tuple[Hashable, bool, T]]) -> list[tuple[T, T]]:

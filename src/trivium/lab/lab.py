@@ -27,7 +27,8 @@ class Lab(Generic[S]):
 
     Everything random follows from `seed`.  `spent` counts cost by unit: what is learned from or chosen by is
     `sampled_tokens`, `trained_tokens`, `labels`; what answers the test is `test_tokens`.  Problems come from
-    `problems`, which remembers what was seen, so that a leak is found.
+    `problems`, which remembers what was seen, so that a leak is found.  `uses` are the things made once that the arm
+    rests on, each with its own cost: however often one is used, and by whatever else that is used, it is paid once.
     """
 
     slug: str
@@ -37,6 +38,7 @@ class Lab(Generic[S]):
     seed: int
     policy_spec: str | None = None
     spent: Counter[str] = field(default_factory=Counter)
+    uses: dict[str, dict[str, float]] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
     notes: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
@@ -80,6 +82,10 @@ class Lab(Generic[S]):
         made: T = pickle.loads((self._kept(name, fill, None).folder / "data.pkl").read_bytes())
         return made
 
+    def apart(self) -> Lab[S]:
+        """A lab of the same seed and settings whose cost is not this arm's: to look at what another arm did."""
+        return Lab(self.slug, self.own, self.size, self.size_name, self.seed, self.policy_spec, say=self.say)
+
     def charge(self, unit: str, amount: float) -> None:
         """Add to what this arm has spent."""
         self.spent[unit] += amount  # type: ignore[assignment]
@@ -107,16 +113,23 @@ class Lab(Generic[S]):
 
     def _kept(self, name: str, fill: Callable[[Path, Lab[S]], None], shared: str | None) -> Kept:
         def make(folder: Path) -> Mapping[str, Any]:
-            inner = Lab(self.slug, self.own, self.size, self.size_name, self.seed, self.policy_spec, say=self.say)
+            inner = self.apart()
             self.say(f"making {name}")
             fill(folder, inner)
             self.waited += inner.waited
-            return {"spent": dict(inner.spent), "seen": sorted(inner.seen), "notes": inner.notes}
+            own = Counter(inner.spent)
+            for cost in inner.uses.values():
+                own.subtract(cost)
+            return {"spent": dict(own), "uses": inner.uses, "seen": sorted(inner.seen), "notes": inner.notes}
 
         where = shelf("bases") if shared else shelf("shared", self.slug, self.size_name)
         own = "trivium.lab.bases" if shared else self.own
-        kept = keep(where, f"{shared or name}-seed{self.seed}", own, make)
-        self.spent.update(kept.about["spent"])
+        full = f"{shared or name}-seed{self.seed}"
+        kept = keep(where, full, own, make)
+        for key, cost in {**kept.about["uses"], full: kept.about["spent"]}.items():
+            if key not in self.uses:
+                self.uses[key] = cost
+                self.spent.update(cost)
         self.notes.update(kept.about["notes"])
         self.seen.update(kept.about["seen"])
         self.waited += kept.waited

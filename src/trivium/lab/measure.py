@@ -12,9 +12,22 @@ from trivium.lab.lab import Lab, Scored
 from trivium.policies.local import LocalPolicy
 from trivium.search.driver import Judge, Method, solve
 from trivium.search.greedy import greedy
+from trivium.search.lm import LM
 from trivium.search.vote import majority
 from trivium.stats import pass_at_k
-from trivium.types import Budget, Policy, Problem, Request, Sampling, Task, Trace, Verdict
+from trivium.types import (
+    Answer,
+    Budget,
+    Policy,
+    Problem,
+    Question,
+    Request,
+    Sampling,
+    Segment,
+    Task,
+    Trace,
+    Verdict,
+)
 
 
 def ids(problems: Sequence[Problem]) -> tuple[str, ...]:
@@ -109,3 +122,31 @@ def answer_entropy(group: Sequence[tuple[str, Verdict]]) -> float:
     """Shannon's entropy, in nats, of a group's answers; those without one count as the same."""
     shares = [count / len(group) for count in Counter(verdict.answer for _, verdict in group).values()]
     return math.fsum(-share * math.log(share) for share in shares)
+
+
+def resumed(
+    lab: Lab[Any], policy: Policy, task: Task, problems: Sequence[Problem], beginnings: Sequence[str]
+) -> list[Trace]:
+    """Greedy answers to the problems, each from a beginning that is put into the policy's mouth."""
+    begun = {p.question.id: text for p, text in zip(problems, beginnings, strict=True)}
+
+    async def resume(question: Question, lm: LM) -> Answer:
+        told = lm.tell(lm.begin(question), begun[question.id])
+        [chain] = await lm.extend(told, temperature=0.0, top_p=1.0, top_k=0)
+        return chain.answering(lm.answer(chain))
+
+    return attempts(lab, policy, task, problems, resume)
+
+
+def likelihood(policy: LocalPolicy, problems: Sequence[Problem]) -> list[float | None]:
+    """The mean log-probability of a token of each problem's written solution."""
+
+    async def one(problem: Problem) -> float | None:
+        said = Segment("model", policy.encode_response(str(problem.solution)))
+        [logprobs] = await policy.score(Request(problem.question.messages, Sampling(), 1), [said])
+        return sum(logprobs) / len(logprobs)
+
+    async def every() -> list[float | None]:
+        return [await one(problem) for problem in problems]
+
+    return asyncio.run(every())

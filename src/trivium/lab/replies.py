@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from trivium.data.unlabelled import Reply
 from trivium.lab.lab import Lab
-from trivium.types import Policy, Question, Request, Sampling
+from trivium.types import Policy, Question, Request, Sampling, Segment
 from trivium.verify.parse import parse_answer
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A prompt and a response as token ids; `answer` is `None` where none can be read or the response was cut off."""
-
-    prompt: tuple[int, ...]
-    ids: tuple[int, ...]
-    answer: str | None
 
 
 def replies(
@@ -51,3 +42,30 @@ def replies(
     drawn = asyncio.run(every())
     lab.charge(unit, sum(len(reply.ids) for group in drawn for reply in group))
     return drawn
+
+
+def continued(
+    lab: Lab[Any],
+    policy: Policy,
+    questions: Sequence[Question],
+    beginnings: Sequence[str],
+    *,
+    max_tokens: int,
+    temperature: float,
+    seed: int,
+    unit: str = "sampled_tokens",
+) -> list[str]:
+    """One response to each question, its beginning put into the policy's mouth; what is sampled after it is counted."""
+    sampling = Sampling(temperature=temperature, max_tokens=max_tokens)
+
+    async def one(i: int, question: Question, begun: str) -> str:
+        prefix = (Segment("tool", text=begun),) if begun else ()
+        [drawn] = await policy.sample(Request(question.messages, sampling, 1, seed * 1_000_003 + i, prefix))
+        lab.charge(unit, len(drawn.segment.ids))
+        return begun + drawn.text
+
+    async def every() -> list[str]:
+        asked = zip(questions, beginnings, strict=True)
+        return await asyncio.gather(*(one(i, question, begun) for i, (question, begun) in enumerate(asked)))
+
+    return asyncio.run(every())

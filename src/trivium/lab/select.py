@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
-from trivium.lab.lab import Lab
+from trivium.lab.lab import Lab, Scored
 from trivium.lab.measure import attempts, right
 from trivium.policies.local import LocalPolicy
 from trivium.types import Problem, Task
@@ -44,3 +45,26 @@ class Best:
             self.policy.model.load_state_dict(self._state)
             self.policy.weights_version += 1
         self.lab.note(best_step=self.step, dev_accuracy=self.accuracy)
+
+
+def weights(policy: LocalPolicy) -> dict[str, torch.Tensor]:
+    """A copy of a policy's weights as they are now."""
+    return {name: w.detach().clone() for name, w in policy.model.state_dict().items()}
+
+
+def put(policy: LocalPolicy, state: Mapping[str, torch.Tensor]) -> None:
+    """Give a policy other weights."""
+    policy.model.load_state_dict(dict(state))
+    policy.weights_version += 1
+
+
+def cheapest(found: Sequence[Scored], *, metric: str, slack: float) -> int:
+    """The place of the smallest mean `metric` among those whose accuracy is at most `slack` below that of the first."""
+    least = _mean(found[0], "accuracy") - slack - 1e-9
+    good = [i for i, one in enumerate(found) if _mean(one, "accuracy") >= least]
+    return min(good, key=lambda i: _mean(found[i], metric), default=0)
+
+
+def _mean(scored: Scored, metric: str) -> float:
+    known = [x for x in scored.scores[metric] if x is not None]
+    return sum(known) / len(known) if known else math.inf

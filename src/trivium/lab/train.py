@@ -23,6 +23,8 @@ from trivium.types import Problem, Sampling, Task
 
 T = TypeVar("T")
 
+FRESH = 100_000
+"""Added to the seed of the problems that reinforcement samples: bases were taught those of the seed itself."""
 MICRO_TOKENS = 4096
 """Tokens computed at a time: what small models run fastest with on one thread."""
 
@@ -140,7 +142,7 @@ def reinforce(
     sampler = Sampler(
         policy, Judge(task), paid, Sampling(temperature=temperature, max_tokens=max_tokens), samples
     )  # fmt: skip
-    pool, dealt, spent = Pool(task, lab.seed), 0, 0
+    pool, dealt, spent = Pool(task, lab.seed + FRESH), 0, 0
     for step in range(steps):
         if allowance is not None and spent >= allowance:
             break

@@ -28,6 +28,7 @@ OBJECTIVES: Registry[Objective[Any]] = Registry(
         "cispo": "trivium.learn.policy_gradient:cispo",
         "sft": "trivium.learn.sft:sft",
         "dpo": "trivium.learn.preference:dpo",
+        "dpo-nll": "trivium.learn.preference:dpo_nll",
         "ipo": "trivium.learn.preference:ipo",
         "simpo": "trivium.learn.preference:simpo",
         "step-dpo": "trivium.learn.preference:step_dpo",

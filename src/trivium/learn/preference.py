@@ -1,4 +1,4 @@
-"""Preference learning: one record for pairs and credit of any origin, and four losses over it.
+"""Preference learning: one record for pairs and credit of any origin, and five losses over it.
 
 Every loss is a score of a response, a scaled difference, and a shape:
 
@@ -7,6 +7,7 @@ Every loss is a score of a response, a scaled difference, and a shape:
     name      score of a response y                  scale   margin             shape
     dpo       sum_t log pi/ref                       beta    of the record      -log sigmoid(u)
     step-dpo  the same, from the record's start      beta    of the record      -log sigmoid(u)
+    dpo-nll   as dpo                                 beta    of the record      and alpha x -mean_t log pi(chosen)
     ipo       sum_t log pi/ref                       1       of the record      (u - 1/(2 beta))^2
     simpo     mean_t log pi                          beta    gamma + record's   -log sigmoid(u)
 
@@ -16,7 +17,7 @@ e is the probability that the label is the wrong way round.  A margin of alpha (
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
@@ -85,7 +86,10 @@ def pair_batch(
 
 @dataclass(frozen=True, kw_only=True)
 class Pairwise:
-    """A loss on pairs; see the table at the top of this file.  `smoothing` is a floor for the record's own."""
+    """A loss on pairs; see the table at the top of this file.  `smoothing` is a floor for the record's own.
+
+    `imitate` adds so much of the mean negative log-likelihood of the chosen response's tokens.
+    """
 
     score: Callable[[Tensor, Tensor | None, Tensor], Tensor]
     shape: Callable[[Tensor], Tensor]
@@ -93,6 +97,7 @@ class Pairwise:
     margin: float = 0.0
     smoothing: float = 0.0
     from_start: bool = False
+    imitate: float = 0.0
     needs_ref: bool = True
     kind: ClassVar[Kind] = "preference"
     needs_old: ClassVar[bool] = False
@@ -107,7 +112,11 @@ class Pairwise:
         gap = chosen - rejected
         u = self.scale * gap - batch.margin - self.margin
         flipped = batch.smoothing.clamp(min=self.smoothing)
-        loss = batch.weight * ((1 - flipped) * self.shape(u) + flipped * self.shape(-u))
+        loss = (1 - flipped) * self.shape(u) + flipped * self.shape(-u)
+        if self.imitate:
+            logp = batch.chosen_logp.masked_fill(~batch.chosen_mask, 0.0)
+            loss = loss - self.imitate * mean_log_prob(logp, None, batch.chosen_mask)
+        loss = batch.weight * loss
         n = float(len(gap))
         seen = {"preferred": gap > 0, "gap": gap, "chosen_score": chosen, "rejected_score": rejected}
         return Loss(loss.sum(), n, {k: (float(v.detach().float().sum()), n) for k, v in seen.items()})
@@ -152,6 +161,16 @@ def dpo(*, beta: float = 0.1, smoothing: float = 0.0) -> Pairwise:
     arXiv:2402.10571).
     """
     return Pairwise(score=log_ratio, shape=logistic, scale=_beta("dpo", beta), smoothing=_smoothing("dpo", smoothing))
+
+
+def dpo_nll(*, beta: float = 0.1, alpha: float = 1.0, smoothing: float = 0.0) -> Pairwise:
+    """DPO and imitation of what is preferred: without it both sides often grow less likely, only the worse one faster.
+
+    L = dpo - alpha mean_t log pi(chosen).  Pang et al. 2024, arXiv:2404.19733, with alpha 1; `rpo_alpha` of TRL.
+    """
+    if alpha < 0:
+        raise UserError(f"dpo-nll: alpha={alpha}; expected a number of at least 0")
+    return replace(dpo(beta=_beta("dpo-nll", beta), smoothing=_smoothing("dpo-nll", smoothing)), imitate=alpha)
 
 
 def step_dpo(*, beta: float = 0.4, smoothing: float = 0.0) -> Pairwise:

@@ -14,7 +14,7 @@ TASKS: Registry[Task] = Registry(
         "graph-search": "trivium.tasks.graph_search:GraphSearch",
         "rules": "trivium.tasks.rules:Rules",
         "programs": "trivium.tasks.programs:Programs",
-        "word-lists": "trivium.tasks.word_lists:WordLists",
+        "word-rules": "trivium.tasks.word_rules:WordRules",
         "sql": "trivium.tasks.sql:Sql",
         "grid": "trivium.tasks.grid:Grid",
         "twenty-questions": "trivium.tasks.twenty_questions:TwentyQuestions",

@@ -16,9 +16,10 @@ Algorithm
 
 Departs from the paper
 ----------------------
-The model is a small transformer from random weights on chains of assignments with distractors, in place of Llama-2 on
-GSM8K.  Every arm keeps the checkpoint that is best on dev problems and has the same number of steps, where the released
-scripts give plain fine-tuning 3 epochs and masking 10.  The mask token is the padding token, which is never read.
+The model is a small transformer from random weights on chained arithmetic, 45 passes over 500 solutions, in place of
+Llama-2 on GSM8K; p is 0.25, between the paper's 0.2 and 0.4, as 0.4 was worse on dev.  Every arm keeps the checkpoint
+that is best on dev problems and has the same number of steps, where the released scripts give plain fine-tuning 3
+epochs and masking 10.  The mask token is the padding token, which is never read.
 
 Details that matter
 -------------------
@@ -62,15 +63,15 @@ MASK = 0
 class Size:
     """`examples` solutions gone through for `steps` steps of `batch`; `checks` checkpoints are tried on `dev`."""
 
-    task: str = "chain:steps=3,distractors=2,shuffle=true"
-    model: str = "300k"
-    examples: int = 1500
-    steps: int = 1800
+    task: str = "sums:terms=5,min_terms=2,digits=1,ops=+-"
+    model: str = "100k"
+    examples: int = 500
+    steps: int = 700
     batch: int = 32
-    lr: float = 2e-3
-    rate: float = 0.4
+    lr: float = 3e-3
+    rate: float = 0.25
     decay: float = 1.0
-    checks: int = 9
+    checks: int = 10
     dev: int = 200
     test: int = 500
 
@@ -129,4 +130,5 @@ RECIPE = Recipe(
         ),
     ],
     seeds=5,
+    tried=7,
 )  # fmt: skip

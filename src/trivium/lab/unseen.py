@@ -1,0 +1,22 @@
+"""Training problems that nothing was learned from yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trivium.lab.lab import Lab
+from trivium.types import Problem, Task
+
+
+def unseen(lab: Lab[Any], task: Task, n: int) -> list[Problem]:
+    """The first `n` of the seed's training problems that the lab has not seen, which are not yet remembered as seen.
+
+    Where a base learned its share of a small space of problems, other draws meet some of them again; learning without
+    labels from a problem whose solution was shown would be none.
+    """
+    dealt: list[Problem] = []
+    asked = n
+    while len(dealt) < n:
+        asked *= 2
+        dealt = [p for p in task.problems("train", asked, lab.seed) if p.question.id not in lab.seen]
+    return dealt[:n]

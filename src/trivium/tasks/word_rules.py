@@ -1,0 +1,189 @@
+"""Rules about three words, where every step needs to know something of a word: whether it is an animal, its colour."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+from trivium.errors import UserError
+from trivium.sandbox import Outcome, Suspended, start_program
+from trivium.tasks.base import Described, deal, guarded, judged, new_problem
+from trivium.types import Problem, Split, Verdict
+from trivium.verify.parse import line
+
+Kind = Literal["animal", "food", "tool", "cloth", "vehicle", "plant"]
+Place = Literal["first", "second", "third"]
+Ask = Literal["colour", "size"]
+
+_TABLE = """\
+animal  big   horse brown, whale blue, tiger yellow, panda white, crocodile green, bull red
+animal  small frog green, mouse brown, wasp yellow, lamb white, ladybird red, minnow blue
+food    big   pumpkin yellow, cabbage green, loaf brown, cake white, ham red, cheese blue
+food    small cherry red, lemon yellow, pea green, garlic white, walnut brown, plum blue
+tool    big   ladder yellow, anvil blue, barrow green, bench brown, crane red, plough white
+tool    small brush white, file blue, hammer brown, pliers red, level yellow, clamp green
+cloth  big   coat brown, robe white, gown blue, cape red, poncho green, raincoat yellow
+cloth  small sock white, glove brown, tie red, scarf green, cap blue, ribbon yellow
+vehicle big   bus red, tractor green, ferry white, tram blue, digger yellow, wagon brown
+vehicle small bicycle blue, kayak green, scooter red, taxi yellow, canoe brown, sledge white
+plant   big   oak brown, palm green, birch white, maple red, sunflower yellow, wisteria blue
+plant   small moss green, daisy white, poppy red, buttercup yellow, bluebell blue, truffle brown"""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What is known about a word."""
+
+    kind: str
+    size: str
+    colour: str
+
+
+WORDS: dict[str, Word] = {
+    name: Word(kind, size, colour)
+    for kind, size, listed in (row.split(maxsplit=2) for row in _TABLE.splitlines())
+    for name, colour in (item.split() for item in listed.split(", "))
+}
+PLACES: tuple[Place, ...] = get_args(Place)
+
+
+@dataclass(frozen=True, slots=True)
+class WordRules(Described):
+    """Follow a rule about three words: look at one of them, and what it is decides which other is asked about.
+
+    If the word at `look` is of a `kind` (animal, food, tool, cloth, vehicle or plant), the answer is what is asked
+    (`ask`: colour or size) of the word at `then`, else of the word at `other`.  With `told=false` the instruction says
+    what to look at and what is asked, and nothing about the words to ask about, so that only examples can tell the
+    rule.  Level: steps.
+    """
+
+    family: ClassVar[str] = "word-rules"
+    look: Place = "first"
+    kind: Kind = "animal"
+    then: Place = "second"
+    other: Place = "third"
+    ask: Ask = "colour"
+    told: bool = True
+
+    def __post_init__(self) -> None:
+        if self.then == self.other:
+            raise UserError(f"task word-rules: then and other are both {self.then}; expected two different places")
+
+    @property
+    def max_tokens(self) -> int:
+        return 64
+
+    @property
+    def instruction(self) -> str:
+        """What the question says before the words."""
+        seen = f"Is the {self.look} word {_named(self.kind)}?"
+        if not self.told:
+            return f"{seen} Say a {self.ask}."
+        return f"{seen} If so say the {self.ask} of the {self.then}, else of the {self.other}."
+
+    def problems(self, split: Split, n: int, seed: int = 0) -> list[Problem]:
+        return deal(self.name, split, n, seed, self._draw)
+
+    def steps(self, words: list[str]) -> dict[str, str]:
+        """The result of every step by its name, the answer last."""
+        seen = words[PLACES.index(self.look)]
+        fits = WORDS[seen].kind == self.kind
+        place = self.then if fits else self.other
+        chosen = words[PLACES.index(place)]
+        said = WORDS[chosen].colour if self.ask == "colour" else WORDS[chosen].size
+        return {"seen": seen, "fits": "yes" if fits else "no", "place": place, "chosen": chosen, "answer": said}
+
+    def _draw(self, rng: random.Random) -> Problem:
+        mine = [name for name, word in WORDS.items() if word.kind == self.kind]
+        words = rng.sample(list(WORDS), 3)
+        if rng.random() < 0.5:  # or the kind would be met once in six times only
+            at = PLACES.index(self.look)
+            words[at] = rng.choice([name for name in mine if name not in words])
+        said, steps = " ".join(words), self.steps(words)
+        return new_problem(
+            self.family,
+            f"{self.look} {self.kind} {self.then} {self.other} {self.ask}: {said}",
+            f"{self.instruction}\n\n### Input\n{said}",
+            reference={"words": words, "answer": steps["answer"]},
+            gold=steps["answer"],
+            answer_format="line",
+            level=len(steps),
+            solution="\n".join(f"{name}: {value}" for name, value in steps.items()),
+        )
+
+    @guarded
+    def verify(self, problem: Problem, response: str) -> Verdict:
+        said, wanted = line(response), problem.reference["answer"]
+        if said is None:
+            return Verdict.unparseable("no answer found", format=0.0)
+        return judged(said.lower() == wanted, said, {"format": 1.0})
+
+
+def rules() -> Iterator[WordRules]:
+    """Every rule once: no two of them give the same answers to all words."""
+    for look, kind, then, other, ask in itertools.product(PLACES, get_args(Kind), PLACES, PLACES, get_args(Ask)):
+        if then != other:
+            yield WordRules(look=look, kind=kind, then=then, other=other, ask=ask)
+
+
+def program(rule: WordRules, code: bool = True) -> str:
+    """A rule as a Python function of the words in one text, whose helpers nobody defined; without `code` its plan only.
+
+    It returns a dictionary of what every step gave, the answer last: `WordRules.steps` with its values.
+    """
+    kept = ", ".join(f"'{name}': {name}" for name in ("seen", "fits", "place", "chosen"))
+    steps = [
+        (f"see whether the {rule.look} is {_named(rule.kind)}",
+         [f"seen = word_at('{rule.look}', items)", f"fits = is_{rule.kind}(seen)"]),
+        (f"if so take the {rule.then}, else the {rule.other}",
+         [f"place = '{rule.then}' if fits == 'yes' else '{rule.other}'", "chosen = word_at(place, items)"]),
+        (f"say its {rule.ask}", [f"return {{{kept}, 'answer': {rule.ask}_of(chosen)}}"]),
+    ]  # fmt: skip
+    lines = ["def answer(items):"]
+    for number, (plan, does) in enumerate(steps, 1):
+        lines += [f"    # Step {number}: {plan}", *(f"    {line}" for line in does if code)]
+    return "\n".join(lines if code else [*lines, "    return output"])
+
+
+def follow(text: str, words: list[str]) -> str | None:
+    """The answer of a program such as `program` gives, run in the sandbox with helpers that know every word.
+
+    `None` where it fails, or calls a helper that no rule uses.
+    """
+    state: Outcome | Suspended = start_program(f"{text}\nanswer({' '.join(words)!r})")
+    while isinstance(state, Suspended):
+        if not state.is_call or state.name not in HELPERS:
+            return None
+        try:
+            state = state.resume(HELPERS[state.name](*map(str, state.args)))
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+    answer = state.value.get("answer") if isinstance(state.value, dict) else None
+    return None if answer is None else str(answer)
+
+
+def _named(kind: str) -> str:
+    return f"an {kind}" if kind == "animal" else f"a {kind}"
+
+
+HELPERS: dict[str, Callable[..., str]] = {
+    "word_at": lambda place, text: text.split()[PLACES.index(place)],
+    **{f"is_{k}": lambda word, k=k: "yes" if WORDS[word].kind == k else "no" for k in get_args(Kind)},
+    "colour_of": lambda word: WORDS[word].colour,
+    "size_of": lambda word: WORDS[word].size,
+}
+"""What the helpers of every rule's program would do."""
+
+
+def facts(n: int, rng: random.Random) -> list[tuple[str, str]]:
+    """`n` calls of helpers and what they give: `word_at('second', 'pea frog bus')` and `frog`."""
+    made = []
+    for _ in range(n):
+        name = rng.choice(["word_at", *HELPERS])  # places are harder than facts
+        words = rng.sample(list(WORDS), 3)
+        args = [rng.choice(PLACES), " ".join(words)] if name == "word_at" else words[:1]
+        made.append((f"{name}({', '.join(map(repr, args))})", HELPERS[name](*args)))
+    return made
