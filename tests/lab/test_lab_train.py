@@ -41,6 +41,7 @@ def test_every_item_comes_once_a_pass_and_passes_differ() -> None:
     assert flat[:10] != flat[10:]
     assert drawn == list(batches(list(range(10)), 4, 5, seed=0))
     assert drawn != list(batches(list(range(10)), 4, 5, seed=1))
+    assert list(batches([], 4, 5, seed=0)) == []
 
 
 def test_imitation_teaches_counts_and_repeats() -> None:

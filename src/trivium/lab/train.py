@@ -49,9 +49,9 @@ def solutions(problems: Sequence[Problem]) -> list[tuple[Problem, str]]:
 
 
 def batches(items: Sequence[T], batch: int, steps: int, seed: int) -> Iterator[list[T]]:
-    """`steps` batches: every item once in each pass over all of them, in an order of that pass."""
+    """`steps` batches: every item once in each pass over all of them, in an order of that pass; none without items."""
     order: list[T] = []
-    for step in range(steps):
+    for step in range(steps if items else 0):
         while len(order) < batch:
             again = list(items)
             random.Random(f"{seed}/{step}/{len(order)}").shuffle(again)

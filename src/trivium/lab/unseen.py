@@ -9,7 +9,7 @@ from trivium.types import Problem, Task
 
 
 def unseen(lab: Lab[Any], task: Task, n: int) -> list[Problem]:
-    """The first `n` of the seed's training problems that the lab has not seen, which are not yet remembered as seen.
+    """The first `n` of the seed's training problems that the lab has not seen; from now on it has.
 
     Where a base learned its share of a small space of problems, other draws meet some of them again; learning without
     labels from a problem whose solution was shown would be none.
@@ -19,4 +19,5 @@ def unseen(lab: Lab[Any], task: Task, n: int) -> list[Problem]:
     while len(dealt) < n:
         asked *= 2
         dealt = [p for p in task.problems("train", asked, lab.seed) if p.question.id not in lab.seen]
+    lab.seen.update(p.question.id for p in dealt[:n])
     return dealt[:n]

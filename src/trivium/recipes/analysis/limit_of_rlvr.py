@@ -131,7 +131,6 @@ def distilled(lab: Lab[Size]) -> Scored:
     shown = demonstrations(policy, [(p, any_order(p.reference["expression"], rng)) for p in problems])
     steps = other.spent["trained_tokens"] * len(shown) / sum(len(d.ids) for d in shown) / s.samples
     imitate(lab, policy, shown, steps=max(1, round(steps)), batch=s.samples, lr=s.imitation_lr)
-    lab.seen.update(ids(problems))
     return measured(lab, policy)
 
 

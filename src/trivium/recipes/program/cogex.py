@@ -92,7 +92,7 @@ class Size:
 
 SIZES = {
     "smoke": Size(
-        model="30k", facts=8, fact_steps=2, each=1, steps=2, batch=4, tasks=1, train=2, dev=2, test=2, tuning=2
+        model="30k", facts=8, fact_steps=2, each=1, steps=2, batch=4, tasks=1, train=1, dev=1, test=1, tuning=2
     ),
     "lab": Size(),
     "full": Size(

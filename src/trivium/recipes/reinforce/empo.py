@@ -54,7 +54,7 @@ from functools import partial
 from trivium.claims import Claim
 from trivium.lab.bases import Lesson, base
 from trivium.lab.lab import Lab, Scored
-from trivium.lab.measure import answer_entropy, greedy_accuracy, ids, pass_at, verdicts, vote_right
+from trivium.lab.measure import answer_entropy, greedy_accuracy, pass_at, verdicts, vote_right
 from trivium.lab.recipe import Paper, Recipe
 from trivium.lab.train import demonstrations, imitate, reinforce
 from trivium.lab.unseen import unseen
@@ -119,7 +119,6 @@ def self_train(lab: Lab[Size]) -> Scored:
     """Imitate what most samples of the untrained policy say, with the same prompts, rollouts and steps."""
     s, task, policy = lab.size, lab.task(lab.size.task), start(lab, False)
     problems, agreed = unseen(lab, task, s.steps * s.prompts), []
-    lab.seen.update(ids(problems))
     groups = verdicts(lab, policy, task, problems, n=s.samples, unit="sampled_tokens")
     for problem, group in zip(problems, groups, strict=True):
         winner, _ = majority([verdict.answer for _, verdict in group])
