@@ -33,19 +33,32 @@ TEMPLATE = (
 """Leaves instructions out: weights that start at random cannot follow them, and every byte is a token to pay for."""
 
 
+INIT_STD = 0.02
+"""What `tiny` starts from; the lessons of `trivium learn` were measured with it."""
+
+
 def tiny(size: str = "1M", *, seed: int = 0, dtype: str = "fp32", max_rows: int = 256) -> LocalPolicy:
     """A small Llama-style model with random weights and one token per byte.
 
     `size` is a parameter count such as `300k`, `1M` or `6M`; the nearest shape is built (about 32 times as wide as
     deep).
     """
-    return untrained(size, byte_tokenizer(), seed=seed, dtype=dtype, max_rows=max_rows)
+    return untrained(size, byte_tokenizer(), seed=seed, dtype=dtype, max_rows=max_rows, std=INIT_STD)
 
 
 def untrained(
-    size: str, tokenizer: PreTrainedTokenizerFast, *, seed: int = 0, dtype: str = "fp32", max_rows: int = 256
+    size: str,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    seed: int = 0,
+    dtype: str = "fp32",
+    max_rows: int = 256,
+    std: float | None = None,
 ) -> LocalPolicy:
-    """Random weights of a size (the layers' and a byte's share of it) that speak through any tokenizer."""
+    """Random weights of a size (the layers' and a byte's share of it) that speak through any tokenizer.
+
+    `std` is the deviation that matrices start with; `None` is by fan-in, 1 / sqrt(inputs) (LeCun et al. 1998).
+    """
     from transformers import LlamaConfig
 
     width, layers = shape_for(parse_size(size))
@@ -60,11 +73,11 @@ def untrained(
     with torch.no_grad():
         for name, p in model.named_parameters():
             if p.dim() > 1:
-                # By fan-in (LeCun et al. 1998): the usual 0.02 suits widths in the thousands.  At a width of 64 to 128
-                # it leaves attention flat, and chained sums took twice as many steps to learn or more.  Residual
-                # branches start smaller by sqrt(2 * layers) (Radford et al. 2019), so depth does not grow them.
-                std, branch = p.shape[1] ** -0.5, name.endswith(("out.weight", "down.weight"))
-                p.normal_(0.0, std / (2 * layers) ** 0.5 if branch else std, generator=generator)
+                # The usual 0.02 suits widths in the thousands.  At a width of 64 to 128 it leaves attention flat, and
+                # chained sums took twice as many steps to learn or more than by fan-in.  Residual branches start
+                # smaller by sqrt(2 * layers) (Radford et al. 2019), so depth does not grow them.
+                spread, branch = std or p.shape[1] ** -0.5, name.endswith(("out.weight", "down.weight"))
+                p.normal_(0.0, spread / (2 * layers) ** 0.5 if branch else spread, generator=generator)
     model.to(resolve_dtype(dtype))
     return LocalPolicy(name=f"tiny:{size}", model=model, tokenizer=tokenizer, config=config, max_rows=max_rows)
 

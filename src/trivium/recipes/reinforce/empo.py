@@ -73,7 +73,7 @@ class Size:
     easier: str = "sums:terms=6,min_terms=3,digits=1,ops=+"
     model: str = "100k"
     examples: int = 2000
-    lessons: int = 550
+    lessons: int = 500
     weak: int = 400
     steps: int = 60
     prompts: int = 8
@@ -196,5 +196,5 @@ RECIPE = Recipe(
         ),
     ],
     seeds=5,
-    tried=40,
+    tried=50,
 )  # fmt: skip
