@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -42,3 +44,13 @@ def test_what_only_shows_or_keeps_results_is_no_part_of_them() -> None:
 
 def test_a_module_that_is_gone_is_a_change() -> None:
     assert not code.unchanged({"trivium.no_such_module": "0"})
+
+
+def test_a_file_changed_while_its_code_runs_counts_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "trivium.part", ModuleType("trivium.part"))
+    ran = fingerprint(monkeypatch, tmp_path, "def f(x):\n    return x + 1\n")
+    met = code.loaded("trivium.part")["trivium.part"]
+    edited = fingerprint(monkeypatch, tmp_path, "def f(x):\n    return x + 22\n")
+    assert ran == met == code.loaded("trivium.part")["trivium.part"] != edited
+    monkeypatch.setitem(sys.modules, "trivium.part", ModuleType("trivium.part"))
+    assert code.loaded("trivium.part")["trivium.part"] == edited

@@ -12,7 +12,7 @@ from trivium.lab.bases import Lesson, base, blank, taught
 from trivium.lab.lab import Lab
 from trivium.lab.measure import greedy_accuracy, pass_at, verdicts
 from trivium.lab.select import Best
-from trivium.lab.train import batches, by_group, demonstrations, imitate, prefer, reinforce, solutions
+from trivium.lab.train import batches, demonstrations, imitate, prefer, reinforce, solutions
 from trivium.learn.preference import Preference
 from trivium.policies.local import LocalPolicy
 from trivium.tasks import task
@@ -138,13 +138,6 @@ def test_pass_at_k_counts_only_what_was_judged() -> None:
     groups = [[("", right), ("", wrong)], [("", wrong), ("", wrong)], [("", right), ("", broken)]]
     assert pass_at(groups, 2) == [1.0, 0.0, None]
     assert pass_at(groups, 1) == [0.5, 0.0, 1.0]
-
-
-def test_rollouts_of_a_prompt_stay_together() -> None:
-    from trivium.learn.batch import Rollout
-
-    rows = [Rollout((1,), (2,), (0.0,), 1.0, group, True, False) for group in (3, 3, 5, 3)]
-    assert [len(group) for group in by_group(rows)] == [3, 1]
 
 
 def test_what_is_made_once_is_paid_once_by_whatever_way_it_is_used() -> None:

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import torch
 from hypothesis import given, settings
 
-from trivium.learn.batch import Rollout, microbatches, pad, step_batch
+from trivium.learn.batch import Rollout, by_group, microbatches, pad, step_batch
 
 IDS = st.lists(st.integers(0, 9), min_size=1, max_size=6).map(tuple)
 PROMPTS = st.sampled_from([(1,), (1, 2), (3, 4, 5)])
@@ -45,3 +45,8 @@ def test_pad_and_step_batch():
     assert step.correct is not None
     assert step.correct.tolist() == [True, False]
     assert torch.equal(step.old_logp, torch.tensor([[-1.0, -2.0], [-3.0, 0.0]]))
+
+
+def test_rollouts_of_a_prompt_stay_together() -> None:
+    rows = [Rollout((1,), (2,), (0.0,), 1.0, group, True, False) for group in (3, 3, 5, 3)]
+    assert [len(group) for group in by_group(rows)] == [3, 1]

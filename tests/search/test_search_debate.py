@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from trivium.policies import policy
 from trivium.policies.scripted import Scripted, Turn
 from trivium.search import method
 from trivium.search.driver import solve
-from trivium.search.round_table import weight
+from trivium.search.round_table import round_table, weight
 from trivium.search.stated import HOW_SURE, confidence
 from trivium.types import Budget, Message
 
@@ -138,6 +139,18 @@ def test_the_round_table_shows_every_group_with_its_size_and_confidence() -> Non
         assert part in shown
     assert shown.endswith(ASKED)
     assert trace.usage.calls == 16, "consensus after one round of discussion"
+
+
+def test_a_function_may_word_what_each_seat_of_the_round_table_is_told() -> None:
+    heard: list[str] = []
+    a = speaker("Answer: 1", "Answer: 3", "0.7", heard)
+    how = functools.partial(
+        round_table, n=2, rounds=1, by=lambda question, response: 0.9,
+        words=lambda stands, seat: f"{seat} of {[s.answer for s in stands]}, {stands[0].confidence}: ",
+    )  # fmt: skip
+    trace = consult(how, a, speaker("Answer: 2", "Answer: 3", "0.7", heard))
+    assert (trace.answer, trace.usage.calls) == ("3", 4)
+    assert sorted(heard[2:]) == [f"{seat} of ['1', '2'], 0.9: {ASKED}" for seat in (0, 1)]
 
 
 def test_the_round_table_stops_at_consensus_and_discusses_no_more_than_asked() -> None:

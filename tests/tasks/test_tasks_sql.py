@@ -9,8 +9,9 @@ import pytest
 from trivium.errors import UserError
 from trivium.sandbox.sql import run_query
 from trivium.tasks import task
-from trivium.tasks.sql_domains import DATABASES, DOMAINS, database
-from trivium.types import Problem
+from trivium.tasks.contract import check_task
+from trivium.tasks.sql_domains import DATABASES, DOMAINS, SCHEMAS, database, made_up, tables_of
+from trivium.types import SPLITS, Problem
 
 
 @functools.cache
@@ -76,3 +77,35 @@ def test_options_and_their_mistakes() -> None:
         task("sql:level=5")
     with pytest.raises(UserError, match="Did you mean music"):
         task("sql:domain=musik")
+    with pytest.raises(UserError, match="expected 0 or more"):
+        task("sql:world=-1")
+    with pytest.raises(UserError, match="leave out domain or world"):
+        task("sql:world=1,domain=music")
+
+
+def test_a_made_up_world_keeps_the_contract() -> None:
+    assert check_task(task("sql:level=1,world=3"), n=5) == []
+
+
+def test_no_schema_of_a_world_is_in_two_splits_and_all_have_the_same_few_words() -> None:
+    names = [name for split in SPLITS for name in made_up(2, split)]
+    assert len(names) == len(set(names)) == SCHEMAS
+    for split in SPLITS:
+        dealt = task("sql:level=1,world=2").problems(split, 30)
+        assert {p.key.partition(":")[0] for p in dealt} <= set(made_up(2, split))
+    assert len({tables_of(name) for name in names}) == SCHEMAS
+    assert made_up(2, "test") != made_up(3, "test")
+    assert all(len(tables_of(name)) == 3 and tables_of(name)[2].parents for name in names)
+    assert tables_of("music") is DOMAINS["music"]
+
+
+@pytest.mark.parametrize("level", [1, 2, 3, 4])
+def test_a_world_has_questions_of_every_level_that_the_judge_finds_right(level: int) -> None:
+    built = task(f"sql:level={level},world=1")
+    for problem in built.problems("train", 4):
+        assert built.verify(problem, str(problem.solution)).parts["reasoned"] == 1.0
+        assert built.verify(problem, str(problem.solution)).correct
+        assert len(problem.question.messages[-1].content) < 320
+        for script in problem.reference["databases"]:
+            rows = run_query(script, problem.reference["query"]).value
+            assert 1 <= len(rows) <= 20

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivium.verify.sql import check_sql, same_rows, schema_overlap
+from trivium.verify.sql import bigram_overlap, check_sql, same_rows, schema_overlap
 
 SHOP = """
 CREATE TABLE people (id INTEGER PRIMARY KEY, name VARCHAR, age INTEGER);
@@ -124,3 +124,33 @@ def test_numbers_agree_whatever_their_types_to_tolerance(numbers: list[int]) -> 
     assert not same_rows([[v + 1] for v in numbers], [[v] for v in numbers], ordered=True)
     assert not same_rows([[v + abs(v) / 100 + 1.5] for v in numbers], [[v] for v in numbers], ordered=True)
     assert not same_rows([[str(v)] for v in numbers], [[v] for v in numbers], ordered=False)
+
+
+def test_likeness_is_that_of_neighbouring_tokens() -> None:
+    gold = "SELECT name FROM people WHERE age > 30"
+    assert bigram_overlap("select name\nfrom people where age>30", gold) == 1.0
+    assert bigram_overlap("SELECT name FROM people WHERE age > 20", gold) == pytest.approx(6 / 8)
+    assert bigram_overlap("SELECT name FROM people", gold) == pytest.approx(3 / 7)
+    assert bigram_overlap("nope", gold) == bigram_overlap("", gold) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("response", "reasoned"),
+    [
+        ("I look at people.\n```sql\nSELECT name FROM people\n```", 1.0),
+        ("\nFirst this,\nthen that: ```sql\nSELECT name FROM people\n```\n", 1.0),
+        ("```sql\nSELECT name FROM people\n```", 0.0),
+        ("I look at people.\n```sql\nSELECT name FROM people", 0.0),
+        ("I look at people.\n```sql\nSELECT name FROM people\n``` Done.", 0.0),
+        ("I look at people.\n```\nSELECT name FROM people\n```", 0.0),
+        ("SELECT name FROM people", 0.0),
+    ],
+)
+def test_reasoned_is_some_words_and_then_one_closed_fence(response: str, reasoned: float) -> None:
+    verdict = check_sql(response, OLDEST)
+    assert verdict.parts["reasoned"] == reasoned
+    assert 0 < verdict.parts["bigrams"] < 1
+
+
+def test_without_a_query_every_part_is_nought() -> None:
+    assert set(check_sql("I do not know.", OLDEST).parts.values()) == {0.0}

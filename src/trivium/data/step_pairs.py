@@ -43,13 +43,17 @@ class Process:
             raise UserError(f"process: k={self.k}, gap={self.gap}, margin={self.margin}; expected k >= 1, others >= 0")
 
     def __call__(self, trees: Sequence[Tree], seed: int) -> list[Preference]:
+        return self.pairs(labels(trees, self.by))
+
+    def pairs(self, steps: Sequence[Label]) -> list[Preference]:
+        """Pairs of steps with values that come from elsewhere than trees of steps."""
         siblings: dict[tuple[str, tuple[int, ...]], list[Label]] = {}
-        for label in labels(trees, self.by):
+        for label in steps:
             if label.start < len(label.ids):
                 siblings.setdefault((label.question, label.ids[: label.start]), []).append(label)
         found: dict[str, list[tuple[float, Preference]]] = {}
-        for (question, context), steps in siblings.items():
-            chosen = list(self._chosen(steps))
+        for (question, context), alike in siblings.items():
+            chosen = list(self._chosen(alike))
             found.setdefault(question, []).extend(
                 (better.value - worse.value, self._preference(context, better, worse, 1 / len(chosen)))
                 for better, worse in chosen

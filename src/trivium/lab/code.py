@@ -11,15 +11,19 @@ import hashlib
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 
 NEUTRAL = ("cli", "report", "store", "lab.runner", "lab.keep", "recipes", "claims", "stats")
 """Parts that show, keep or compare results and cannot change one; a recipe counts by its own file alone."""
 
 
 def loaded(own: str) -> dict[str, str]:
-    """The hash of every module loaded in this process that a result may depend on, and of the recipe `own`."""
+    """The hash of every module loaded in this process that a result may depend on, and of the recipe `own`.
+
+    It is that of the code which runs: a file that is changed after a module was met here first counts as it was.
+    """
     names = [name for name in list(sys.modules) if name == own or _counts(name)]
-    return {name: found for name in sorted(names) if (found := module_hash(name))}
+    return {name: found for name in sorted(names) if (found := _as_met(name))}
 
 
 def unchanged(hashes: Mapping[str, str]) -> bool:
@@ -45,6 +49,17 @@ def module_hash(name: str) -> str | None:
         return None
     stat = source.stat()
     return _file_hash(source, stat.st_mtime_ns, stat.st_size)
+
+
+_MET: dict[str, tuple[ModuleType | None, str | None]] = {}
+
+
+def _as_met(name: str) -> str | None:
+    """The hash of a module when this process first asked for it, until it is loaded again."""
+    module = sys.modules.get(name)
+    if name not in _MET or _MET[name][0] is not module:
+        _MET[name] = (module, module_hash(name))
+    return _MET[name][1]
 
 
 @functools.cache

@@ -60,6 +60,7 @@ def keep(where: Path, name: str, own: str, make: Callable[[Path], Mapping[str, A
         part = where / f".{name}.part"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
+        loaded(own)  # what runs from here on is the code as it is now, whatever becomes of its files
         try:
             noted = dict(make(part))
             noted["code"] = loaded(own)

@@ -37,13 +37,12 @@ class Best:
         self.lab.at(self.curve, step, accuracy)
         if accuracy > self.accuracy:
             self.accuracy, self.step = accuracy, step
-            self._state = {k: v.detach().clone() for k, v in self.policy.model.state_dict().items()}
+            self._state = weights(self.policy)
 
     def restore(self) -> None:
         """Put the best weights back into the policy, and note where they were."""
         if self._state:
-            self.policy.model.load_state_dict(self._state)
-            self.policy.weights_version += 1
+            put(self.policy, self._state)
         self.lab.note(best_step=self.step, dev_accuracy=self.accuracy)
 
 

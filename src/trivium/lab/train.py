@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from trivium.data.pool import Pool
 from trivium.lab.lab import Lab
 from trivium.learn import OBJECTIVES
-from trivium.learn.batch import Demonstration, Rollout
+from trivium.learn.batch import Demonstration, Rollout, by_group
 from trivium.learn.fit import Example, Learner, Optimiser, StepReport, fit
 from trivium.learn.preference import Preference
 from trivium.learn.types import Objective
@@ -170,14 +170,6 @@ def reinforce(
             _count(lab, report)
             _moved(policy)
         watch(step + 1, drawn, report)
-
-
-def by_group(rollouts: Sequence[Rollout]) -> list[list[Rollout]]:
-    """Rollouts of the same prompt together, in order."""
-    groups: dict[int, list[Rollout]] = {}
-    for rollout in rollouts:
-        groups.setdefault(rollout.group, []).append(rollout)
-    return list(groups.values())
 
 
 def step_with(lab: Lab[Any], learner: Learner, examples: Sequence[Example], objective: Objective[Any]) -> StepReport:

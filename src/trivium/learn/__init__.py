@@ -26,6 +26,8 @@ OBJECTIVES: Registry[Objective[Any]] = Registry(
         "reinforce++-baseline": "trivium.learn.policy_gradient:reinforce_pp_baseline",
         "gspo": "trivium.learn.policy_gradient:gspo",
         "cispo": "trivium.learn.policy_gradient:cispo",
+        "signed-reinforce": "trivium.learn.token_credit:signed_reinforce",
+        "soft-bellman": "trivium.learn.soft_bellman:soft_bellman",
         "sft": "trivium.learn.sft:sft",
         "dpo": "trivium.learn.preference:dpo",
         "dpo-nll": "trivium.learn.preference:dpo_nll",

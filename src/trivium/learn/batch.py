@@ -27,6 +27,14 @@ class Rollout:
     truncated: bool
 
 
+def by_group(rollouts: Sequence[Rollout]) -> list[list[Rollout]]:
+    """Rollouts of the same prompt together, in order."""
+    groups: dict[int, list[Rollout]] = {}
+    for rollout in rollouts:
+        groups.setdefault(rollout.group, []).append(rollout)
+    return list(groups.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Demonstration:
     """One response to imitate: `ids` are the labels, `mask` says which of them are trained (all if `None`)."""

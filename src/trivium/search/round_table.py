@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from trivium.errors import BudgetExhausted, UserError
@@ -10,6 +10,9 @@ from trivium.search.lm import LM, Scorer, reworded
 from trivium.search.panel import Stand, agreed, ballots, present, speak, speakers
 from trivium.search.vote import elect
 from trivium.types import Answer, Question
+
+Words = Callable[[Sequence[Stand], int], str]
+"""What is put before the question for one seat, by its number, after all have spoken."""
 
 
 async def round_table(
@@ -21,6 +24,7 @@ async def round_table(
     temperature: float = 0.7,
     by: str | Scorer = "stated",
     weights: str = "1 0.8 0.5 0.3 0.1",
+    words: Words | None = None,
 ) -> Answer:
     """Let n voices answer, discuss for at most `rounds` rounds until they agree, and vote weighted by confidence.
 
@@ -30,9 +34,10 @@ async def round_table(
     turn; without voices one policy speaks with n seeds, which the paper finds worse than different ones.
 
     Departs: the confidence is asked for in a turn of its own (or is any value by name, `by=self`), so that the solution
-    keeps its form; all answers are shown, not the two most common; there are no convincing samples, which need a
-    training set.  A voice without an answer abstains, and keeps an earlier answer if it had one; ties go to the first
-    speaker.  The confidence is the winner's share of the weights.
+    keeps its form; all answers are shown, not the two most common; convincing samples need a training set, and come in
+    by `words`, a function from what was said and a seat's number to what that seat is told.  A voice without an answer
+    abstains, and keeps an earlier answer if it had one; ties go to the first speaker.  The confidence is the winner's
+    share of the weights.
     """
     if rounds < 0:
         raise UserError(f"round-table: rounds={rounds}; expected 0 (a weighted vote) or more")
@@ -55,8 +60,11 @@ async def round_table(
         lm.offer(_verdict(stands, scale))
         if len(stands) < n or agreed(stands):
             break  # where not all could speak, the budget is gone
-        asked = reworded(question, _discussion(stands), "")
-        turns = [(seat, asked, stand) for seat, stand in zip(seats, stands, strict=True)]
+        told = [(words or _discussion)(stands, seat) for seat in range(n)]
+        turns = [
+            (seat, reworded(question, before, ""), stand)
+            for seat, before, stand in zip(seats, told, stands, strict=True)
+        ]
         stands = present(await lm.map(lambda call: sit(*call), turns))
     return _verdict(stands, scale)
 
@@ -73,7 +81,7 @@ def _verdict(stands: Sequence[Stand], scale: Sequence[float]) -> Answer:
     return elect(ballots(stands), [weight(s.confidence, scale) for s in stands])
 
 
-def _discussion(stands: Sequence[Stand]) -> str:
+def _discussion(stands: Sequence[Stand], _: int) -> str:
     held: dict[str, list[Stand]] = {}
     for stand in stands:
         if stand.answer is not None:

@@ -1,6 +1,9 @@
 """The small databases that `trivium.tasks.sql` asks about: their tables, the rows in them and how a prompt shows them.
 
 `DATABASES` differ in their rows only.  Rows follow from the domain's name and the number of the database alone.
+
+Besides the domains there are worlds of `SCHEMAS` small made-up schemas each, all of the same few words, so that a model
+that learned some of a world's schemas knows every word of the others.
 """
 
 from __future__ import annotations
@@ -10,9 +13,14 @@ import random
 from dataclasses import dataclass
 
 from trivium.tasks.base import stable_hash
+from trivium.types import Split
 
 DATABASES = 2
 """Databases per domain, all with the same schema: an answer must be right on each of them."""
+
+SCHEMAS = 8
+"""Schemas of a world: with their databases as many as the sandbox keeps at a time."""
+_HOMES: dict[Split, range] = {"train": range(5), "dev": range(5, 6), "test": range(6, SCHEMAS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +54,39 @@ def described(domain: Domain) -> str:
     return "\n".join(lines)
 
 
+def made_up(world: int, split: Split) -> list[str]:
+    """The names of the schemas of a world that a split has to itself."""
+    return [f"world-{world}-{i}" for i in _HOMES[split]]
+
+
+@functools.cache
+def tables_of(name: str) -> Domain:
+    """The tables of a domain, or of a made-up schema: three, the last of which refers to the first."""
+    if name in DOMAINS:
+        return DOMAINS[name]
+    rng = random.Random(stable_hash("schema", name))
+    things = rng.sample(_THINGS, 3)
+    return tuple(
+        Table(
+            thing,
+            8,
+            rng.choice(_LABELS),
+            _PEOPLE,
+            (rng.choice(_WORDS),),
+            tuple((number, 1, 99) for number in rng.sample(_NUMBERS, 2)),
+            ((f"{things[0].removesuffix('s')}_id", things[0]),) if thing == things[2] else (),
+        )
+        for thing in things
+    )
+
+
 @functools.cache
 def database(name: str, index: int) -> str:
     """The script that builds a domain's database number `index`."""
     rng = random.Random(stable_hash("database", name, index))
     sizes: dict[str, int] = {}
     lines: list[str] = []
-    for table in DOMAINS[name]:
+    for table in tables_of(name):
         n = sizes[table.name] = rng.randint(table.rows - 2, table.rows + 2)
         columns = ["id INTEGER PRIMARY KEY"]
         cells: list[list[str]] = [[str(i) for i in range(1, n + 1)]]
@@ -81,6 +115,15 @@ _PEOPLE = (
     *("Kim", "Lara", "Milo", "Nina", "Otto", "Pia", "Quinn", "Rosa", "Sam", "Tara"),
 )
 _CITIES = ("Oslo", "Paris", "Rome", "Lima")
+_THINGS = ("cars", "pets", "shops", "ships", "rooms", "tools", "games", "farms")
+_LABELS = ("name", "title", "code")
+_WORDS = (
+    ("city", _CITIES),
+    ("colour", ("red", "blue", "green", "black")),
+    ("kind", ("old", "new", "rare")),
+    ("size", ("small", "large", "tiny")),
+)
+_NUMBERS = ("age", "price", "weight", "speed", "height", "rank")
 
 
 def _people(name: str, rows: int, *, age: bool = True) -> Table:

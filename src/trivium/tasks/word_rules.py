@@ -102,7 +102,7 @@ class WordRules(Described):
         if rng.random() < 0.5:  # or the kind would be met once in six times only
             at = PLACES.index(self.look)
             words[at] = rng.choice([name for name in mine if name not in words])
-        said, steps = " ".join(words), self.steps(words)
+        said, steps = listed(words), self.steps(words)
         return new_problem(
             self.family,
             f"{self.look} {self.kind} {self.then} {self.other} {self.ask}: {said}",
@@ -153,7 +153,7 @@ def follow(text: str, words: list[str]) -> str | None:
 
     `None` where it fails, or calls a helper that no rule uses.
     """
-    state: Outcome | Suspended = start_program(f"{text}\nanswer({' '.join(words)!r})")
+    state: Outcome | Suspended = start_program(f"{text}\nanswer({listed(words)!r})")
     while isinstance(state, Suspended):
         if not state.is_call or state.name not in HELPERS:
             return None
@@ -165,12 +165,17 @@ def follow(text: str, words: list[str]) -> str | None:
     return None if answer is None else str(answer)
 
 
+def listed(words: list[str]) -> str:
+    """The words as questions and calls show them: no blanks, so that a word is the same token wherever it stands."""
+    return ",".join(words)
+
+
 def _named(kind: str) -> str:
     return f"an {kind}" if kind == "animal" else f"a {kind}"
 
 
 HELPERS: dict[str, Callable[..., str]] = {
-    "word_at": lambda place, text: text.split()[PLACES.index(place)],
+    "word_at": lambda place, text: text.split(",")[PLACES.index(place)],
     **{f"is_{k}": lambda word, k=k: "yes" if WORDS[word].kind == k else "no" for k in get_args(Kind)},
     "colour_of": lambda word: WORDS[word].colour,
     "size_of": lambda word: WORDS[word].size,
@@ -179,11 +184,11 @@ HELPERS: dict[str, Callable[..., str]] = {
 
 
 def facts(n: int, rng: random.Random) -> list[tuple[str, str]]:
-    """`n` calls of helpers and what they give: `word_at('second', 'pea frog bus')` and `frog`."""
+    """`n` calls of helpers and what they give: `word_at('second', 'pea,frog,bus')` and `frog`."""
     made = []
     for _ in range(n):
         name = rng.choice(["word_at", *HELPERS])  # places are harder than facts
         words = rng.sample(list(WORDS), 3)
-        args = [rng.choice(PLACES), " ".join(words)] if name == "word_at" else words[:1]
+        args = [rng.choice(PLACES), listed(words)] if name == "word_at" else words[:1]
         made.append((f"{name}({', '.join(map(repr, args))})", HELPERS[name](*args)))
     return made

@@ -9,7 +9,9 @@ unlikely that a wrong query gives the right rows by chance (Zhong et al. 2020, a
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,13 +21,17 @@ from trivium.verify.parse import parse_answer
 
 Rows = Sequence[Sequence[Any]]
 
+_REASONED = re.compile(r"\s*[^\s`][^`]*```sql\n[^`]+```\s*")
+_NOTHING = {"executes": 0.0, "schema": 0.0, "bigrams": 0.0, "reasoned": 0.0}
+
 
 def check_sql(response: str, reference: Any) -> Verdict:
     """Run the response's query on each database and compare with the gold query.
 
     `reference` is `{"databases": [script, ...], "query": gold, "ordered": bool}`; a script is the SQL that builds the
-    database.  Parts: `executes`, the share of databases the query runs on, and `schema`, the Jaccard index of the
-    tables and columns it uses with those of the gold query, aliases resolved.
+    database.  Parts: `executes`, the share of databases the query runs on; `schema`, the Jaccard index of the tables
+    and columns it uses with those of the gold query, aliases resolved; `bigrams`, that of pairs of neighbouring tokens;
+    `reasoned`, whether the response is some reasoning, then the query in one closed fence, and no more.
 
     Raises `KeyError` or `ValueError` for a broken reference: one that does not build, or whose gold query fails.
     """
@@ -35,9 +41,14 @@ def check_sql(response: str, reference: Any) -> Verdict:
     wanted = [trusted_rows(script, gold) for script in scripts]
     query = parse_answer("sql", response)
     if query is None:
-        return Verdict.unparseable("no SQL query found", executes=0.0, schema=0.0)
+        return Verdict.unparseable("no SQL query found", **_NOTHING)
     ran = [run_query(script, query) for script in scripts]
-    parts = {"executes": sum(o.ok for o in ran) / len(ran), "schema": schema_overlap(query, gold, scripts[0])}
+    parts = {
+        "executes": sum(o.ok for o in ran) / len(ran),
+        "schema": schema_overlap(query, gold, scripts[0]),
+        "bigrams": bigram_overlap(query, gold),
+        "reasoned": float(_REASONED.fullmatch(response) is not None),
+    }
     failed = next((o for o in ran if not o.ok), None)
     if failed is not None and failed.error == "ParserException":
         return Verdict.unparseable(failed.message, **parts)
@@ -63,6 +74,12 @@ def schema_overlap(query: str, gold: str, script: str) -> float:
     return len(used & needed) / len(used | needed) if used and needed else 0.0
 
 
+def bigram_overlap(query: str, gold: str) -> float:
+    """|A & B| / |A | B| for the pairs of neighbouring tokens of two queries, whatever their case."""
+    used, needed = _bigrams(query), _bigrams(gold)
+    return len(used & needed) / len(used | needed) if used and needed else 0.0
+
+
 @functools.lru_cache(maxsize=8192)
 def trusted_rows(script: str, query: str) -> Rows:
     """The result of a query of ours, remembered; raises `ValueError` if it fails."""
@@ -71,6 +88,10 @@ def trusted_rows(script: str, query: str) -> Rows:
         raise ValueError(f"the gold query fails: {outcome.reason}")
     rows: Rows = outcome.value
     return rows
+
+
+def _bigrams(query: str) -> set[tuple[str, str]]:
+    return set(itertools.pairwise(re.findall(r"\w+|[^\w\s]", query.lower())))
 
 
 def _same_cell(a: Any, b: Any) -> bool:

@@ -49,7 +49,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from trivium.claims import Claim
@@ -57,6 +57,7 @@ from trivium.data.unlabelled import Reply, agreeing, vote_pair
 from trivium.lab.bases import Lesson, base
 from trivium.lab.lab import Lab, Scored
 from trivium.lab.measure import greedy_accuracy
+from trivium.lab.null_pairs import coined
 from trivium.lab.recipe import Paper, Recipe
 from trivium.lab.replies import replies
 from trivium.lab.train import demonstrations, imitate, prefer, solutions
@@ -173,7 +174,7 @@ def filtered(lab: Lab[Size], *, then: str = "") -> Scored:
         drawn = lab.data("samples", lambda inner: heard(inner, policy, s.samples, 1.0))
         made = [pair for a, of in zip(weak_says(lab), drawn, strict=True) if (pair := vote_pair(a, of, rng))]
     if then == "coin":
-        made = [replace(p, chosen=p.rejected, rejected=p.chosen) if rng.random() < 0.5 else p for p in made]
+        made = coined(made, rng)
     if not made:
         return measured(lab, tuned(lab, policy, kept(both(lab, 1)), s.pair_steps, s.pair_lr))
     prefer(lab, policy, made, steps=s.pair_steps, batch=s.batch // 2, lr=s.pair_lr)

@@ -19,8 +19,8 @@ Algorithm
 Departs from the paper
 ----------------------
 A small transformer learns a world of 72 words (kind, size, colour are known from training text alone), then programs
-for rules about them, in place of Alpaca converted by a teacher and Llama-2.  36 of 216 rules are held out of all
-training; their instructions say what to look at and what to say, so that six programs are plausible and only labels
+for rules about them, in place of Alpaca converted by a teacher and Llama-2.  36 of 216 rules, all about colours, are
+held out of all training; their instructions say what to look at and what to say, so that six programs are plausible and only labels
 tell them apart.  Programs have no docstring.  Programs are redrawn at most twice.  alpha is not printed
 in the paper; 0.5 is that of an independent reproduction (jackmastermind/newcomb).
 
@@ -66,7 +66,7 @@ from trivium.search.emulate import HEADER, bare, emulate
 from trivium.search.program_search import search_program
 from trivium.search.vote import vote
 from trivium.tasks.base import ask
-from trivium.tasks.word_rules import WordRules, facts, follow, program, rules
+from trivium.tasks.word_rules import WordRules, facts, follow, listed, program, rules
 from trivium.types import Budget, Problem, Trace
 
 
@@ -99,6 +99,7 @@ SIZES = {
         facts=20_000, fact_steps=3000, each=200, steps=4000, batch=32, lr=1e-4, tasks=12, train=50, dev=150, test=200
     ),
 }
+KINDS = ("code", "plan", "direct")
 ANSWER_TOKENS, TALK_TOKENS = 16, 224
 NOTHING = "def answer(items):\n    return {}"
 
@@ -107,37 +108,60 @@ def split(lab: Lab[Size]) -> tuple[list[WordRules], list[WordRules]]:
     """The rules that are trained on, and the held-out ones as they are asked."""
     every = list(rules())
     random.Random(lab.seed).shuffle(every)
-    held = every[: lab.size.held_out]
-    return every[lab.size.held_out :], [replace(rule, told=False) for rule in held[: lab.size.tasks]]
+    held = [rule for rule in every if rule.ask == "colour"][: lab.size.held_out]  # of two sizes half is guessed right
+    kept = [rule for rule in every if rule not in held]
+    return kept, [replace(rule, told=False) for rule in held[: lab.size.tasks]]
 
 
 def item(rule: WordRules, problem: Problem, code: bool) -> str:
     """Program, call and output of a question, in the paper's template."""
     words = problem.reference["words"]
-    return f"{program(rule, code)}\n\n>>> answer('{' '.join(words)}')\n\n### Output\noutput = {rule.steps(words)}"
+    return f"{program(rule, code)}\n\n>>> answer({listed(words)!r})\n\n### Output\noutput = {rule.steps(words)}"
 
 
-def model(lab: Lab[Size], *, kind: str) -> LocalPolicy:
-    """A fresh copy of the model that learned facts, then the training rules: by `code`, `plan` or `direct` answers."""
+def talks(lab: Lab[Size], kind: str) -> list[tuple[Problem, str]]:
+    """What a kind of model is shown of the training rules, told and not told."""
+    made = []
+    for i, (rule, told) in enumerate(itertools.product(split(lab)[0], (True, False))):
+        for p in lab.problems(replace(rule, told=told), "train", lab.size.each, seed=1000 * lab.seed + i):
+            asked = p if kind == "direct" else replace(p, question=bare(p.question))
+            made.append((asked, f"Answer: {p.gold}" if kind == "direct" else item(rule, p, kind == "code")))
+    return made
+
+
+def knowing(lab: Lab[Size]) -> LocalPolicy:
+    """A fresh copy of the model that knows the words and what helpers do, and no rule: what all kinds start from."""
 
     def make(inner: Lab[Size]) -> LocalPolicy:
-        s, talks = inner.size, list[tuple[Problem, str]]()
-        for i, (rule, told) in enumerate(itertools.product(split(inner)[0], (True, False))):
-            for p in inner.problems(replace(rule, told=told), "train", s.each, seed=1000 * inner.seed + i):
-                asked = p if kind == "direct" else replace(p, question=bare(p.question))
-                talks.append((asked, f"Answer: {p.gold}" if kind == "direct" else item(rule, p, kind == "code")))
-        policy = blank(inner, s.model, [(p.question.messages, said) for p, said in talks], s.vocab)
+        s, read = inner.size, [talk for kind in KINDS for talk in talks(inner, kind)]
+        policy = blank(inner, s.model, [(p.question.messages, said) for p, said in read], s.vocab)
         known = [
             Demonstration(policy.encode(ask(call)), policy.encode_response(repr(value)))
             for call, value in facts(s.facts, random.Random(inner.seed))
         ]
         imitate(inner, policy, known, steps=s.fact_steps, batch=64, lr=s.lr)
-        imitate(inner, policy, demonstrations(policy, talks), steps=s.steps, batch=s.batch, lr=s.lr)
-        inner.spent["pretrain_steps"] = inner.spent.pop("optimiser_steps")
-        del inner.spent["trained_tokens"]  # direct answers are shorter: the models saw equal examples, not equal tokens
+        pretrained(inner)
+        return policy
+
+    return lab.policy("knowing", make)
+
+
+def model(lab: Lab[Size], *, kind: str) -> LocalPolicy:
+    """A fresh copy of the model that then learned the training rules: by `code`, `plan` or `direct` answers."""
+
+    def make(inner: Lab[Size]) -> LocalPolicy:
+        s, policy = inner.size, knowing(inner)
+        imitate(inner, policy, demonstrations(policy, talks(inner, kind)), steps=s.steps, batch=s.batch, lr=s.lr)
+        pretrained(inner)
         return policy
 
     return lab.policy(kind, make)
+
+
+def pretrained(lab: Lab[Size]) -> None:
+    """Count steps as pretraining, and no tokens: direct answers are shorter, so kinds saw equal examples."""
+    lab.charge("pretrain_steps", lab.spent.pop("optimiser_steps"))
+    del lab.spent["trained_tokens"]
 
 
 def found(lab: Lab[Size], kind: str = "code", shuffled: bool = False) -> list[list[str]]:
@@ -255,4 +279,5 @@ RECIPE = Recipe(
             paper="not compared there",
         ),
     ],
+    tried=9,
 )  # fmt: skip

@@ -74,7 +74,7 @@ class Size:
     model: str = "100k"
     examples: int = 2000
     lessons: int = 500
-    weak: int = 400
+    weak: int = 350
     steps: int = 60
     prompts: int = 8
     samples: int = 16

@@ -56,7 +56,7 @@ from trivium.lab.bases import blank, given, taught
 from trivium.lab.lab import Lab, Scored
 from trivium.lab.measure import greedy_accuracy, verdicts
 from trivium.lab.recipe import Paper, Recipe
-from trivium.lab.select import Best
+from trivium.lab.select import Best, put, weights
 from trivium.lab.train import demonstrations, imitate, reinforce
 from trivium.learn.fit import StepReport
 from trivium.policies.local import LocalPolicy
@@ -153,15 +153,11 @@ def trained(lab: Lab[Size], *, cap: float = 1.5, hard: bool = False, reward: str
     return lab.data(f"cap-{cap}-hard-{hard}-{reward}", make)
 
 
-def weights(policy: LocalPolicy) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in policy.model.state_dict().items()}
-
-
 def reinforced(lab: Lab[Size], *, which: str = "last", **how: Any) -> Scored:
     """Test accuracy of a checkpoint of a run."""
     run = trained(lab, **how)
     policy = given(lab.policy_spec) if lab.policy_spec else blank(lab, lab.size.model, [])
-    policy.model.load_state_dict(run[which])
+    put(policy, run[which])
     lab.curves.update(run["curves"])
     return tested(lab, policy)
 

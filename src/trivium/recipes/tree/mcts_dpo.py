@@ -42,25 +42,25 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 from trivium.claims import Claim
 from trivium.data.pairs import Pairs
-from trivium.data.pool import Pool
 from trivium.data.reject import Reject
+from trivium.data.siblings import sampled_lines
 from trivium.data.step_pairs import Process
-from trivium.data.trees import Tree, grow
+from trivium.data.trees import Tree
 from trivium.lab.bases import Lesson, base
+from trivium.lab.forest import forest
 from trivium.lab.lab import Lab, Scored
-from trivium.lab.measure import attempts, greedy_accuracy
+from trivium.lab.measure import greedy_accuracy
+from trivium.lab.null_pairs import coined
 from trivium.lab.recipe import Paper, Recipe
 from trivium.lab.train import imitate, prefer, reinforce
 from trivium.policies.local import LocalPolicy
 from trivium.search import method
-from trivium.search.driver import Judge
-from trivium.types import Budget
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ class Size:
     """`rounds` of `tokens` sampled tokens, at most `most` a prompt; then `steps` updates of `batch` examples."""
 
     lesson: Lesson = Lesson(("sums:terms=5,min_terms=3,digits=1,ops=+-",), "100k", 3000, 350, 32, 3e-3)
-    rounds: int = 3
-    tokens: int = 40_000
+    rounds: int = 2
+    tokens: int = 20_000
     most: int = 320
     steps: int = 24
     batch: int = 32
-    lr: float = 2e-4
+    lr: float = 2e-5
     imitating: float = 5e-4
-    reinforcing: float = 2e-4
+    reinforcing: float = 3e-5
     test: int = 500
 
 
@@ -87,26 +87,16 @@ SIZES = {
 SEARCH = "mcts:n=none,branch=3,depth=4,exploration=1,by=oracle,temperature=1"
 PLAIN = "vote:n=none,temperature=1"
 Data = Literal["search", "plain-steps", "responses", "correct"]
-DATA: dict[Data, Any] = {
-    "search": Process(by="value", smooth=True), "plain-steps": Process(by="outcome", smooth=True),
-    "responses": Pairs(), "correct": Reject(),
-}  # fmt: skip
 
 
-def sampled(
-    lab: Lab[Size], policy: LocalPolicy, pool: Pool, dealt: int, spec: str, tokens: int
-) -> tuple[list[Tree], int]:
-    """Judged attempts at prompts from place `dealt` on, until `tokens` are spent; and the place after them."""
-    task, trees, left = pool.task, list[Tree](), tokens
-    while left > 0:
-        problems = pool.take(dealt, max(1, left // lab.size.most))
-        lab.seen.update(p.question.id for p in problems)
-        budget = Budget(sampled_tokens=min(left, lab.size.most))
-        traces = attempts(lab, policy, task, problems, method(spec), budget=budget, unit="sampled_tokens")
-        trees += grow(Judge(task), policy, problems, traces)
-        left -= max(1, sum(trace.usage.sampled_tokens for trace in traces))
-        dealt += len(problems)
-    return trees, dealt
+def examples(policy: LocalPolicy, data: Data, trees: Sequence[Tree], smooth: bool, seed: int) -> Sequence[Any]:
+    """What is learned from trees: pairs of steps or of responses, or right responses."""
+    steps = Process(by="value", smooth=smooth)
+    if data == "plain-steps":
+        [newline] = policy.encode_text("\n")
+        return steps.pairs(sampled_lines(trees, newline))
+    made: dict[Data, Any] = {"search": steps, "responses": Pairs(), "correct": Reject()}
+    return made[data](trees, seed)  # type: ignore[no-any-return]
 
 
 def improve(
@@ -115,21 +105,19 @@ def improve(
     """Rounds of sampling and learning from what was sampled, then greedy answers to the test questions."""
     s, policy = lab.size, base(lab, lab.size.lesson)
     initial = base(lab, s.lesson)
-    task, rng, dealt = lab.task(s.lesson.tasks[0]), random.Random(lab.seed), 0
-    pool = Pool(task, lab.seed + 1000)
-    make = DATA[data] if smooth else replace(DATA[data], smooth=False)
+    task, rng = lab.task(s.lesson.tasks[0]), random.Random(lab.seed)
     for r in range(s.rounds):
-        spec = SEARCH if data == "search" else PLAIN
-        trees, dealt = sampled(lab, initial if offline else policy, pool, dealt, spec, s.tokens)
-        examples: Sequence[Any] = make(trees, lab.seed + r)
-        lab.note(**{f"examples_{r + 1}": len(examples)})
+        how, seed = method(SEARCH if data == "search" else PLAIN), lab.seed + 1000 * (r + 1)
+        trees = forest(lab, initial if offline else policy, task, how, tokens=s.tokens, most=s.most, seed=seed)
+        made = examples(policy, data, trees, smooth, lab.seed + r)
+        lab.note(**{f"examples_{r + 1}": len(made)})
         if data == "correct":
-            imitate(lab, policy, examples, steps=s.steps, batch=s.batch, lr=s.imitating)
+            imitate(lab, policy, made, steps=s.steps, batch=s.batch, lr=s.imitating)
             continue
         if coin:
-            examples = [replace(e, chosen=e.rejected, rejected=e.chosen) if rng.random() < 0.5 else e for e in examples]
+            made = coined(made, rng)
         prefer(
-            lab, policy, examples, steps=s.steps, batch=s.batch, lr=s.lr, objective="step-dpo:beta=0.1",
+            lab, policy, made, steps=s.steps, batch=s.batch, lr=s.lr, objective="step-dpo:beta=0.1",
             reference=initial,
         )  # fmt: skip
     return greedy_accuracy(lab, policy, task, lab.problems(task, "test", s.test))

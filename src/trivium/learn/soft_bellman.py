@@ -1,0 +1,113 @@
+"""Policy and value by the soft Bellman equation, from responses that anyone sampled.
+
+With a reward R at the end and a price beta on leaving the reference, the best policy and its value satisfy, in every
+state and for every action,
+
+    V(s_t) = R - beta sum_{j >= t} log pi(o_j | s_j) / ref(o_j | s_j)
+
+so both are fitted to it on any data, without pairs: the value by the square of the gap between the two sides, the
+policy by the same square, in which the action taken at s_t alone carries a gradient.  That gradient is the one of
+REINFORCE with 2 beta times the gap (right side minus left) as advantage: `bellman_gap`.  The right side is a
+return-to-go with the price inside the reward, which `advantage.return_to_go` computes.
+
+An action is a token, a step (all tokens up to a line break) or the whole response; `action_starts` says where they
+begin.  Wang et al. 2024 (OREO), arXiv:2412.16145.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from trivium.errors import UserError
+from trivium.learn.advantage import return_to_go
+from trivium.learn.aggregate import token_mean
+from trivium.learn.policy_gradient import PolicyGradient
+from trivium.learn.ratio import token_ratio
+from trivium.learn.surrogate import reinforce
+from trivium.learn.types import StepBatch
+
+Level = Literal["token", "step", "response"]
+
+
+def bellman_gap(step: StepBatch, *, beta: float, values: Tensor | None = None, starts: Tensor | None = None) -> Tensor:
+    """A_t = 2 beta (G_s - V(s)), Float[B,T], s being the state in which the action of token t began.
+
+    G_s is the return-to-go with beta k1 inside the reward, under the step's `old_logp`: give those of the policy as it
+    is now.  values Float[B,T or more] are those of states 0, 1, ...; without any, every state has the soft value of its
+    group.  starts Int[B,T] (tokens if `None`); for longer actions A is scaled so that a mean over tokens is one over
+    actions.
+    """
+    width = step.mask.shape[1]
+    worth = soft_value(step, beta)[:, None] if values is None else values[:, :width].to(step.reward.dtype)
+    gap = return_to_go(step, beta=beta) - worth
+    scale = 2 * beta
+    if starts is not None:
+        gap = gap.gather(1, starts)
+        scale *= float(step.mask.sum()) / float(begins(starts, step.mask).sum())
+    return scale * gap.masked_fill(~step.mask, 0.0)
+
+
+def soft_value(step: StepBatch, beta: float) -> Tensor:
+    """beta log mean_G exp(R / beta), Float[B]: what a prompt is worth, seen from the samples of its group."""
+    index = torch.unique(step.group, return_inverse=True)[1]
+    top = torch.full_like(step.reward, -torch.inf).scatter_reduce(0, index, step.reward, "amax")[index]
+    spread = ((step.reward - top) / beta).exp()
+    total, size = (torch.zeros_like(top).index_add(0, index, x)[index] for x in (spread, torch.ones_like(top)))
+    return top + beta * (total / size).log()
+
+
+def reference_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:
+    """rho log rho - rho + 1 with rho = pi / ref: KL(policy || reference) from samples of the reference; never negative.
+
+    Its expectation and its gradient's are exact where the reference sampled, which is where the estimators of
+    `trivium.learn.kl` are not.
+    """
+    d = logp - ref_logp
+    return d.exp() * (d - 1) + 1
+
+
+def soft_bellman(*, beta: float = 0.03, leash: float = 0.01) -> PolicyGradient:
+    """Soft Bellman: push each action by how much its return, the price of leaving the reference paid, beats its state.
+
+    L = 1/N sum_t (V(s_t) - R + beta sum_{j >= t} log pi/ref)^2 + leash KL(pi || ref), of which the log-ratio at t alone
+    carries a gradient.  Values are those of the group (`soft_value`) until `judged` gives a critic's.
+    Wang et al. 2024 (OREO), arXiv:2412.16145: beta 0.03 and leash 0.01 by token.  Departure: the KL is estimated on the
+    data, which the reference sampled, and not summed over the vocabulary.
+    """
+    if not beta > 0 or not leash >= 0:
+        raise UserError(f"soft-bellman: beta={beta}, leash={leash}; expected beta above 0 and leash of at least 0")
+    return PolicyGradient(
+        advantage=partial(bellman_gap, beta=beta), ratio=token_ratio, surrogate=reinforce, aggregate=token_mean,
+        kl=reference_kl, beta=leash, grouped=False, needs_ref=True,
+    )  # fmt: skip
+
+
+def judged(values: Tensor, starts: Tensor | None = None, *, beta: float = 0.03, leash: float = 0.01) -> PolicyGradient:
+    """`soft_bellman` for one step, with a critic's values of its states and actions that begin at `starts`."""
+    made = soft_bellman(beta=beta, leash=leash)
+    return replace(made, advantage=partial(bellman_gap, beta=beta, values=values, starts=starts))
+
+
+def action_starts(responses: Sequence[Sequence[int]], level: Level, ends: Collection[int] = ()) -> Tensor:
+    """Int[B,T]: the place of the first token of each token's action; a step ends with a token of `ends`."""
+    width = max(map(len, responses))
+    made = torch.arange(width).repeat(len(responses), 1)
+    if level == "response":
+        return torch.zeros_like(made)
+    for row, ids in zip(made, responses, strict=True):
+        start = 0
+        for t, token in enumerate(ids if level == "step" else ()):
+            row[t] = start
+            start = t + 1 if token in ends else start
+    return made
+
+
+def begins(starts: Tensor, mask: Tensor) -> Tensor:
+    """Bool[B,T]: the tokens that an action begins with."""
+    return (starts == torch.arange(starts.shape[1])) & mask

@@ -1,0 +1,58 @@
+"""Talkers learn from questions with and without a discussion, and at last state how good they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from trivium.lab import talkers
+from trivium.lab.lab import Lab
+from trivium.lab.talkers import learn_talking, rates, solved
+from trivium.policies.local import LocalPolicy
+from trivium.policies.scripted import Scripted
+from trivium.policies.tiny import tiny
+from trivium.tasks import task
+from trivium.types import Problem
+
+SUMS = task("sums:terms=3,digits=1")
+
+
+def lab() -> Lab[Any]:
+    return Lab("any", "trivium.recipes.any", None, "smoke", 0)
+
+
+def test_marks_and_rates_are_those_of_each_sort() -> None:
+    mine, problems = lab(), SUMS.problems("train", 20)
+    adds = Scripted(lambda turn: str(sum(int(c) for c in turn.question if c.isdigit())))
+    marks = solved(mine, adds, SUMS, problems)
+    assert marks == [float("-" not in p.key) for p in problems]
+    assert mine.spent["sampled_tokens"] > 0
+    assert mine.spent["test_tokens"] == 0
+    assert rates(problems, marks, lambda p: "-" in p.key) == {True: 0.0, False: 1.0}
+
+
+def test_replies_state_first_that_they_are_unsure_and_then_how_often_they_are_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: list[list[tuple[Problem, str]]] = []
+    real = talkers.demonstrations
+
+    def watched(policy: LocalPolicy, pairs: list[tuple[Problem, str]]) -> Any:
+        shown.append(pairs)
+        return real(policy, pairs)
+
+    monkeypatch.setattr(talkers, "demonstrations", watched)
+    monkeypatch.setattr(talkers, "solved", lambda lab, policy, task, problems, max_tokens: [1.0, 0.0, 1.0, 1.0])
+    mine, problems, held_out = lab(), SUMS.problems("train", 40), SUMS.problems("train", 4, seed=1)
+    learn_talking(
+        mine, tiny("10k"), SUMS, problems, held_out, sort=lambda p: 0, steps=2, again=1, batch=4, lr=1e-3, max_tokens=8
+    )
+    assert mine.spent["optimiser_steps"] == 3
+    first, second = shown
+    assert all(text == f"0.5\n{p.solution}" for p, text in first)
+    assert all(text == f"0.8\n{p.solution}" for p, text in second)
+    talks = [" say " in p.question.messages[-1].content for p, _ in first]
+    assert 10 <= sum(talks) <= 30
+    assert all(p.question.messages[-1].content.endswith(p.key) for p, _ in first)
+    assert [p.key for p, _ in first] == [p.key for p in problems]
