@@ -114,4 +114,5 @@ RECIPE = Recipe(
         ),
     ],
     seeds=5,
+    tried=4,
 )  # fmt: skip

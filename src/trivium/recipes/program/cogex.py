@@ -20,9 +20,9 @@ Departs from the paper
 ----------------------
 A small transformer learns a world of 72 words (kind, size, colour are known from training text alone), then programs
 for rules about them, in place of Alpaca converted by a teacher and Llama-2.  36 of 216 rules, all about colours, are
-held out of all training; their instructions say what to look at and what to say, so that six programs are plausible and only labels
-tell them apart.  Programs have no docstring.  Programs are redrawn at most twice.  alpha is not printed
-in the paper; 0.5 is that of an independent reproduction (jackmastermind/newcomb).
+held out of all training; their instructions say what to look at and what to say, so that six programs are plausible
+and only labels tell them apart.  Programs have no docstring.  Programs are redrawn at most twice.  alpha is not
+printed in the paper; 0.5 is that of an independent reproduction (jackmastermind/newcomb).
 
 Details that matter
 -------------------
