@@ -187,7 +187,7 @@ RECIPE = Recipe(
         Claim(
             "a critic that saw outcomes alone values a right line above a wrong one in its place",
             better="oreal", worse="coin", metric="credit", margin=0.05, matched=EQUAL,
-            paper="shown by examples",
+            paper="not measured there",
         ),
     ],
     seeds=5,

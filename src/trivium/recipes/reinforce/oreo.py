@@ -194,7 +194,7 @@ RECIPE = Recipe(
         Claim(
             "the value tells a wrong line from the right one in its place better than the log-ratios of DPO",
             better="token", worse="dpo", metric="told apart", margin=0.05, matched=EQUAL, rivals=("coin", "step"),
-            paper="shown by examples",
+            paper="unverified",
         ),
         Claim(
             "a beam that the value guides beats a vote at equal sampled tokens",
