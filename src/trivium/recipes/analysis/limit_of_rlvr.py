@@ -61,22 +61,21 @@ from trivium.types import Verdict
 
 @dataclass(frozen=True)
 class Size:
-    """The base learns `task` and an `easier` one in `lessons` steps; GRPO has `steps` of `prompts` groups of `samples`.
+    """The base learns in `lessons` steps; GRPO has `steps` of `prompts` groups of `samples`.
 
     `n` samples answer a test question; `heats` are the temperatures tried on `dev` problems.
     """
 
-    task: str = "sums:terms=5,min_terms=4,digits=1"
-    easier: str = "sums:terms=6,min_terms=3,digits=1,ops=+"
+    task: str = "sums:terms=6,min_terms=4,digits=1"
     model: str = "100k"
-    examples: int = 2000
-    lessons: int = 500
+    examples: int = 4000
+    lessons: int = 1000
     slips: float = 0.1
     steps: int = 60
     prompts: int = 8
     samples: int = 16
-    lr: float = 1e-4
-    imitation_lr: float = 1e-4
+    lr: float = 5e-5
+    imitation_lr: float = 5e-5
     test: int = 150
     n: int = 64
     dev: int = 50
@@ -84,21 +83,7 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size(
-        "sums:terms=3,digits=1",
-        "sums:terms=3,digits=1,ops=+",
-        "30k",
-        8,
-        2,
-        0.1,
-        3,
-        2,
-        2,
-        test=4,
-        n=4,
-        dev=2,
-        heats=(1.0, 1.2),
-    ),
+    "smoke": Size("sums:terms=3,digits=1", "30k", 16, 2, 0.1, 3, 2, 2, test=4, n=4, dev=2, heats=(1.0, 1.2)),
     "lab": Size(),
     "full": Size(steps=400, prompts=128, samples=8, lr=1e-6, imitation_lr=1e-6, test=500, n=256, dev=200),
 }
@@ -111,10 +96,9 @@ def base(lab: Lab[Size]) -> LocalPolicy:
 
     def make(inner: Lab[Size]) -> LocalPolicy:
         s, rng = inner.size, random.Random(inner.seed)
-        tasks, seed = (s.easier, s.task), inner.seed + 1_000_000
-        problems = [p for task in tasks for p in inner.problems(task, "train", s.examples, seed=seed)]
+        problems = inner.problems(s.task, "train", s.examples, seed=inner.seed + 1_000_000)
         shown = [(p, any_order(p.reference["expression"], rng, s.slips)) for p in problems]
-        return taught(inner, shown, s.model, s.lessons, 32, 8e-3)
+        return taught(inner, shown, s.model, s.lessons, 16, 4e-3)
 
     return lab.policy("base", make)
 
