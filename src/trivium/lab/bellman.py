@@ -9,11 +9,11 @@ from typing import Any
 import torch.nn.functional as F
 
 from trivium.lab.lab import Lab
-from trivium.lab.train import MICRO_TOKENS, batches, step_with
+from trivium.lab.train import MICRO_TOKENS, batches, falling, step_with
 from trivium.learn.advantage import return_to_go
 from trivium.learn.batch import Rollout, pad, step_batch
 from trivium.learn.critic import Critic, Squared, critic
-from trivium.learn.fit import Learner, Optimiser
+from trivium.learn.fit import Learner
 from trivium.learn.soft_bellman import Level, action_starts, begins, judged
 from trivium.policies.local import LocalPolicy
 from trivium.search.lm import Scorer
@@ -38,9 +38,9 @@ def fit_bellman(
     The critic is fitted first, and the policy takes the values from before: in both squares the other side is as it was
     when the batch was met.  The critic's tokens are charged as `critic_tokens`.
     """
-    learner = Learner(policy.model, _falling(lr, steps), MICRO_TOKENS, seed=lab.seed)
+    learner = Learner(policy.model, falling(lr, steps), MICRO_TOKENS, seed=lab.seed)
     learner.reference = copy.deepcopy(policy.model).requires_grad_(False)
-    judge = critic(policy.model, _falling(critic_lr, steps), MICRO_TOKENS)
+    judge = critic(policy.model, falling(critic_lr, steps), MICRO_TOKENS)
     breaks = {i for i in {i for row in samples for i in row.ids} if "\n" in policy.decode((i,))}
     for drawn in batches(samples, batch, steps, lab.seed):
         [now] = learner.minibatches(drawn, 1)  # with the policy's own log-probs; those drawn are the reference's
@@ -63,7 +63,3 @@ def by_value(policy: LocalPolicy, judge: Critic) -> Scorer:
         return float(judge.values([said])[0, -1])
 
     return worth
-
-
-def _falling(lr: float, steps: int) -> Optimiser:
-    return Optimiser(lr=lr, steps=steps, lr_warmup=max(1, steps // 20), schedule="cosine", lr_floor=0.1, beta2=0.95)

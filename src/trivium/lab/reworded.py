@@ -5,37 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from trivium.lab.wrapped import Wrapped
 from trivium.tasks.base import ask
-from trivium.types import Problem, Split, Task, Verdict
+from trivium.types import Problem, Split
 
 
 @dataclass(frozen=True)
-class Reworded:
+class Reworded(Wrapped):
     """A task whose questions are what `words` makes of a problem; ids, references, splits and verdicts stay.
 
     `words` may read only what the question says anyway: nothing checks that it does not tell the answer.
     """
 
-    task: Task
     words: Callable[[Problem], str]
-
-    @property
-    def name(self) -> str:
-        return self.task.name
-
-    @property
-    def summary(self) -> str:
-        return self.task.summary
-
-    @property
-    def max_tokens(self) -> int:
-        return self.task.max_tokens
 
     def problems(self, split: Split, n: int, seed: int = 0) -> list[Problem]:
         return [
             replace(p, question=replace(p.question, messages=ask(self.words(p))))
             for p in self.task.problems(split, n, seed)
         ]
-
-    def verify(self, problem: Problem, response: str) -> Verdict:
-        return self.task.verify(problem, response)

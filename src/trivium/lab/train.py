@@ -60,6 +60,14 @@ def batches(items: Sequence[T], batch: int, steps: int, seed: int) -> Iterator[l
         del order[:batch]
 
 
+def falling(lr: float, steps: int, weight_decay: float = 0.0) -> Optimiser:
+    """The rate rises for a twentieth of the steps and falls to a tenth of itself, along a cosine."""
+    return Optimiser(
+        lr=lr, steps=steps, lr_warmup=max(1, steps // 20), schedule="cosine", lr_floor=0.1, beta2=0.95,
+        weight_decay=weight_decay,
+    )  # fmt: skip
+
+
 def imitate(
     lab: Lab[Any],
     policy: LocalPolicy,
@@ -77,7 +85,7 @@ def imitate(
     `objective` may be a function of the step, for noise that grows.  `watch` is told of every step.
     """
     chosen = OBJECTIVES.build(objective) if isinstance(objective, str) else objective
-    optimiser = _falling(lr, steps, weight_decay)
+    optimiser = falling(lr, steps, weight_decay)
     learner = Learner(policy.model, optimiser, MICRO_TOKENS, seed=lab.seed)
     for step, examples in enumerate(batches(shown, batch, steps, lab.seed)):
         now = chosen if hasattr(chosen, "kind") else chosen(step)
@@ -99,7 +107,7 @@ def prefer(
 ) -> None:
     """`steps` preference steps of `batch` pairs; the reference is the policy as it comes unless another is given."""
     made = OBJECTIVES.build(objective)
-    learner = Learner(policy.model, _falling(lr, steps), MICRO_TOKENS, seed=lab.seed)
+    learner = Learner(policy.model, falling(lr, steps), MICRO_TOKENS, seed=lab.seed)
     if made.needs_ref:
         frozen = copy.deepcopy(policy.model) if reference is None else reference.model
         learner.reference = frozen.requires_grad_(False)
@@ -177,13 +185,6 @@ def step_with(lab: Lab[Any], learner: Learner, examples: Sequence[Example], obje
     report = learner.step(examples, objective)
     _count(lab, report)
     return report
-
-
-def _falling(lr: float, steps: int, weight_decay: float = 0.0) -> Optimiser:
-    return Optimiser(
-        lr=lr, steps=steps, lr_warmup=max(1, steps // 20), schedule="cosine", lr_floor=0.1, beta2=0.95,
-        weight_decay=weight_decay,
-    )  # fmt: skip
 
 
 def _count(lab: Lab[Any], report: StepReport) -> None:
