@@ -34,6 +34,8 @@ Details that matter
   vague, or at three times this rate, sums drift to small numbers that all samples share, and accuracy is lost.  Gold
   labels bear the higher rate, the best of those tried on dev problems; each has its own.
 - `weak-untrained` had fewer steps of supervision, and its majority is mostly wrong.
+- Five seeds do not decide: bases differ by 20 points, and agreement gains on the one and loses on the other.  At that
+  spread it would take some thirty seeds, or bases that are alike.
 
 At full size
 ------------
