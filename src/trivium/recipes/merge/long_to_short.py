@@ -16,8 +16,8 @@ Algorithm
 
 Departs from the paper
 ----------------------
-A 300k-parameter base that has seen sums worked in three forms (results only, equations, equations with a check and
-now and then a slip that the check reveals), each line in a form of its own, in place of Qwen2.5; quick writes results
+A 200k-parameter base that has seen sums worked in three forms (results only, equations, equations with a check and
+now and then a slip that the check reveals), each line in a form of its own, in place of Qwen2.5; quick writes equations
 only, slow checks every line.  Low-rank, activation-informed (AIM) and sensitivity-based (Sens) merging are left out:
 their formulas could not be verified.  DPO is the trained baseline, as in the paper.
 
