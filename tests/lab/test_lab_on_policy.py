@@ -11,7 +11,8 @@ import torch
 
 from trivium.lab.bases import blank
 from trivium.lab.lab import Lab
-from trivium.lab.on_policy import follow, learn_from, reinforce_anchored, reinforce_method, several
+from trivium.lab.on_policy import reinforce_anchored, reinforce_method, several
+from trivium.lab.train import follow, learn_from
 from trivium.learn.batch import Rollout
 from trivium.learn.entropy import with_entropy
 from trivium.learn.policy_gradient import rloo

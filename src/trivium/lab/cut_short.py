@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from trivium.lab.measure import right
-from trivium.types import Problem, Task, Trace, Verdict
+from trivium.lab.measure import mark, right
+from trivium.types import Problem, Task, Trace
 
 
 def cut_short(
@@ -23,13 +23,9 @@ def cut_short(
     """
     pairs = list(zip(problems, traces, strict=True))
     found: dict[str, list[float | None]] = {
-        f"cut {i}": [_score(task.verify(problem, forced(trace.response, cut))) for problem, trace in pairs]
+        f"cut {i}": [mark(task.verify(problem, forced(trace.response, cut))) for problem, trace in pairs]
         for i, cut in enumerate(cuts, 1)
     }
     both = zip(map(right, traces), found["cut 1"], strict=True)
     gain = [None if whole is None or early is None else whole - early for whole, early in both]
     return {**found, "gain by thinking on": gain}
-
-
-def _score(verdict: Verdict) -> float | None:
-    return None if verdict.status == "error" else float(verdict.correct)

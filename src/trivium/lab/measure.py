@@ -54,9 +54,12 @@ def attempts(
 
 def right(trace: Trace) -> float | None:
     """1 or 0, and `None` where the verifier failed; an attempt that broke is a wrong answer."""
-    if trace.verdict is None:
-        return 0.0
-    return None if trace.verdict.status == "error" else float(trace.verdict.correct)
+    return 0.0 if trace.verdict is None else mark(trace.verdict)
+
+
+def mark(verdict: Verdict) -> float | None:
+    """1 or 0, and `None` where the verifier failed."""
+    return None if verdict.status == "error" else float(verdict.correct)
 
 
 def scored(problems: Sequence[Problem], traces: Sequence[Trace]) -> Scored:

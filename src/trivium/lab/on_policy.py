@@ -2,62 +2,24 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
-import torch
-
 from trivium.data.threads import thread_rollouts
 from trivium.lab.lab import Lab
 from trivium.lab.measure import right
-from trivium.lab.train import MICRO_TOKENS, step_with
+from trivium.lab.train import learn_from
 from trivium.lab.unseen import unseen
 from trivium.learn.batch import Rollout
-from trivium.learn.fit import Learner, Optimiser, StepReport
 from trivium.learn.policy_gradient import PolicyGradient, grpo
-from trivium.models.decoder import Decoder
 from trivium.policies.local import LocalPolicy
 from trivium.rewards import Reward
 from trivium.rewards.composite import Composite, Term
 from trivium.search.driver import Judge, Method, solve
 from trivium.teach.rollout import Sampler
 from trivium.types import Problem, Sampling, Task, Trace
-
-
-def learn_from(
-    lab: Lab[Any],
-    policy: LocalPolicy,
-    draw: Callable[[int], Sequence[Rollout]],
-    *,
-    steps: int,
-    lr: float,
-    objective: PolicyGradient,
-    temperature: float = 1.0,
-    hold: float = 1.0,
-    watch: Callable[[int, StepReport | None], None] = lambda step, report: None,
-) -> None:
-    """`steps` optimiser steps, each on what `draw` of its number samples with the policy as it is then.
-
-    `temperature` is the one that `draw` samples at.  The reference of an objective that has one is the policy as it
-    comes; after every step `hold` of it stays, and the rest is the policy's: 1 leaves it where it is.  What is sampled
-    is for `draw` to charge; a step without rollouts is none.
-    """
-    optimiser = Optimiser(lr=lr, steps=steps, lr_warmup=min(3, steps), beta2=0.95)
-    learner = Learner(policy.model, optimiser, MICRO_TOKENS, temperature, seed=lab.seed)
-    if objective.needs_ref:
-        learner.reference = copy.deepcopy(policy.model).requires_grad_(False)
-    for step in range(steps):
-        rollouts = draw(step)
-        report: StepReport | None = None
-        if rollouts:
-            report = step_with(lab, learner, rollouts, objective)
-            policy.weights_version += 1
-            if learner.reference is not None:
-                follow(learner.reference, policy.model, hold)
-        watch(step + 1, report)
 
 
 def reinforce_anchored(
@@ -117,13 +79,6 @@ def reinforce_method(
 
     objective = replace(grpo(), advantage=attrgetter("reward"), grouped=False)
     learn_from(lab, policy, draw, steps=steps, lr=lr, objective=objective)
-
-
-@torch.no_grad()
-def follow(anchor: Decoder, model: Decoder, hold: float) -> None:
-    """anchor <- hold anchor + (1 - hold) model, weight by weight: an exponential moving average."""
-    for held, now in zip(anchor.parameters(), model.parameters(), strict=True):
-        held.lerp_(now, 1 - hold)
 
 
 def several(

@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+import torch
+
 from trivium.data.pool import Pool
 from trivium.lab.lab import Lab
 from trivium.learn import OBJECTIVES
@@ -14,6 +16,7 @@ from trivium.learn.batch import Demonstration, Rollout, by_group
 from trivium.learn.fit import Example, Learner, Optimiser, StepReport, fit
 from trivium.learn.preference import Preference
 from trivium.learn.types import Objective
+from trivium.models.decoder import Decoder
 from trivium.policies.local import LocalPolicy
 from trivium.rewards.composite import Composite, parse_rewards
 from trivium.search.driver import Judge
@@ -143,17 +146,16 @@ def reinforce(
     """
     chosen = make_objective(objective, max_tokens) if isinstance(objective, str) else objective
     paid = parse_rewards(reward, max_tokens=max_tokens) if isinstance(reward, str) else reward
-    optimiser = Optimiser(lr=lr, steps=steps, lr_warmup=min(3, steps), beta2=0.95)
-    learner = Learner(policy.model, optimiser, MICRO_TOKENS, temperature, seed=lab.seed)
-    if chosen.needs_ref:
-        learner.reference = copy.deepcopy(policy.model).requires_grad_(False)
     sampler = Sampler(
         policy, Judge(task), paid, Sampling(temperature=temperature, max_tokens=max_tokens), samples
     )  # fmt: skip
     pool, dealt, spent = Pool(task, lab.seed + FRESH), 0, 0
-    for step in range(steps):
+    drawn: Rollouts  # what `watch` is told of
+
+    def draw(step: int) -> list[Rollout] | None:
+        nonlocal dealt, spent, drawn
         if allowance is not None and spent >= allowance:
-            break
+            return None
         kept: list[Rollout] = []
         groups = 0
         for part in range(rounds):
@@ -172,12 +174,54 @@ def reinforce(
                     groups += 1
             if groups >= prompts:
                 break
+        return kept
+
+    learn_from(
+        lab, policy, draw, steps=steps, lr=lr, objective=chosen, temperature=temperature,
+        watch=lambda step, report: watch(step, drawn, report),
+    )  # fmt: skip
+
+
+def learn_from(
+    lab: Lab[Any],
+    policy: LocalPolicy,
+    draw: Callable[[int], Sequence[Rollout] | None],
+    *,
+    steps: int,
+    lr: float,
+    objective: Objective[Any],
+    temperature: float = 1.0,
+    hold: float = 1.0,
+    watch: Callable[[int, StepReport | None], None] = lambda step, report: None,
+) -> None:
+    """`steps` optimiser steps, each on what `draw` of its number samples with the policy as it is then.
+
+    `temperature` is the one that `draw` samples at.  The reference of an objective that has one is the policy as it
+    comes; after every step `hold` of it stays, and the rest is the policy's: 1 leaves it where it is.  What is sampled
+    is for `draw` to charge; a step without rollouts is none, and `None` in place of them ends it all.
+    """
+    optimiser = Optimiser(lr=lr, steps=steps, lr_warmup=min(3, steps), beta2=0.95)
+    learner = Learner(policy.model, optimiser, MICRO_TOKENS, temperature, seed=lab.seed)
+    if objective.needs_ref:
+        learner.reference = copy.deepcopy(policy.model).requires_grad_(False)
+    for step in range(steps):
+        rollouts = draw(step)
+        if rollouts is None:
+            break
         report = None
-        if kept:
-            report = learner.step(kept, chosen)
-            _count(lab, report)
+        if rollouts:
+            report = step_with(lab, learner, rollouts, objective)
             _moved(policy)
-        watch(step + 1, drawn, report)
+            if learner.reference is not None and hold < 1:
+                follow(learner.reference, policy.model, hold)
+        watch(step + 1, report)
+
+
+@torch.no_grad()
+def follow(anchor: Decoder, model: Decoder, hold: float) -> None:
+    """anchor <- hold anchor + (1 - hold) model, weight by weight: an exponential moving average."""
+    for held, now in zip(anchor.parameters(), model.parameters(), strict=True):
+        held.lerp_(now, 1 - hold)
 
 
 def step_with(lab: Lab[Any], learner: Learner, examples: Sequence[Example], objective: Objective[Any]) -> StepReport:
