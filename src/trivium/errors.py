@@ -26,6 +26,10 @@ class UserError(TriviumError):
     """The input cannot be used as given."""
 
 
+MOST_LISTED = 40
+"""More names than that are no message any more."""
+
+
 class UnknownName(UserError):
     """`name` is not one of `choices`."""
 
@@ -34,7 +38,12 @@ class UnknownName(UserError):
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         if not near:
             near = [k for k in known if k.startswith(name[:3])][:3] if name else []
-        said = f"Did you mean {_either(near)}?" if near else f"Known: {', '.join(known) or 'none'}."
+        if near:
+            said = f"Did you mean {_either(near)}?"
+        elif len(known) > MOST_LISTED:
+            said = f"None of the {len(known)} known ones is near it."
+        else:
+            said = f"Known: {', '.join(known) or 'none'}."
         super().__init__(f"unknown {kind} {name!r}. {said}" + (f" {hint}" if hint else ""))
         self.kind, self.name, self.nearest = kind, name, tuple(near)
 

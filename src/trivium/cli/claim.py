@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +77,11 @@ def _run(
         progress.what = f"{slug}: {what}"
         progress(done, total)
 
-    results = run(asked, workers=workers, fresh=fresh, hear=hear)
+    try:
+        results = run(asked, workers=workers, fresh=fresh, hear=hear)
+    except KeyboardInterrupt:
+        print(f"\n{slug}: stopped; finished arms are kept, and the same command goes on from there", file=sys.stderr)
+        raise
     lines = verdicts(recipe, results, size)
     if size != "smoke":
         append(ledger, lines)
