@@ -17,17 +17,18 @@ HEADINGS = ("north", "east", "south", "west")
 class GuidedGrid(Grid):
     """Grid worlds in which what is seen is enough: every key lies in the room before its door.
 
-    `least` is the fewest actions that a problem's plan has.
+    `least` is the fewest actions that a problem's plan has, `most` the largest number of them, 0 for any.
     """
 
     least: int = 2
+    most: int = 0
 
     def environment(self, problem: Problem) -> GuidedRooms:
         return GuidedRooms(**problem.reference)
 
     def _draw(self, rng: random.Random) -> Problem | None:
         problem = Grid._draw(self, rng)
-        if problem is None or problem.level < self.least:
+        if problem is None or problem.level < self.least or 0 < self.most < problem.level:
             return None
         rooms = {name: x // (self.size + 1) for name, x, _ in problem.reference["things"]}
         keys = {
