@@ -181,10 +181,13 @@ def test_equal_input_gives_equal_bytes(ledger: list[dict[str, Any]]) -> None:
 
 
 def test_the_table_stands_between_the_markers_alone(ledger: list[dict[str, Any]]) -> None:
-    table = readme_table(ledger)
+    table = readme_table([recipe()], ledger)
     cells = row(table, "[masked-thought](docs/recipes/masked-thought.md)")
     assert cells[1:3] == [MAIN.says, "confirmed"]
     assert cells[4] == "5"
+    assert cells[5] == "1 confirmed"
+    assert row(readme_table([recipe()], ledger[:1]), "[masked-thought](docs/recipes/masked-thought.md)")[5] == "-"
+    assert "masked" not in readme_table([recipe()], ledger[1:])
     once = with_table(f"before\n{BEGIN}\nold\n{END}\nafter\n", table)
     assert once == f"before\n{BEGIN}\n\n{table}\n\n{END}\nafter\n"
     assert with_table(once, table) == once

@@ -50,5 +50,5 @@ def _texts(ledger: Path, docs: Path, readme: Path) -> dict[Path, str]:
         if current := standing([made], lines):
             texts[pages / f"{entry.slug}.svg"] = plot(current)
     folder = Path(os.path.relpath(pages, readme.parent)).as_posix()
-    table = readme_table(standing(recipes.values(), lines), folder)
+    table = readme_table(recipes.values(), lines, folder)
     return texts | {readme: with_table(readme.read_text(encoding="utf-8"), table)}

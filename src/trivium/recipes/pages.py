@@ -80,16 +80,19 @@ def page(entry: Entry, made: Recipe, said: Mapping[str, str], lines: Sequence[Li
     return "\n\n".join([*parts, WRITTEN]) + "\n"
 
 
-def readme_table(lines: Sequence[Line], folder: str = "docs/recipes") -> str:
-    """The verdict on every line's claim; `folder` is where the pages are, seen from the README."""
-    rows = [
-        (
-            f"[{line['slug']}]({folder}/{line['slug']}.md)", _prose(line["claim"]), line["verdict"], _effect(line),
-            str(line["seeds"]),
-        )
-        for line in lines
-    ]  # fmt: skip
-    return _table(("recipe", "claim", "verdict", "effect", "seeds"), rows, right=(4,))
+def readme_table(recipes: Iterable[Recipe], lines: Sequence[Line], folder: str = "docs/recipes") -> str:
+    """A row for every recipe whose first claim has a verdict; `folder` is where pages are, seen from the README."""
+    rows, found = [], latest(lines)
+    for made in recipes:
+        line = found.get((made.slug, made.claims[0].says))
+        if line is None:
+            continue
+        further = Counter(other["verdict"] for other in standing([made], lines) if other is not line)
+        rows.append((
+            f"[{made.slug}]({folder}/{made.slug}.md)", _prose(line["claim"]), line["verdict"], _effect(line),
+            str(line["seeds"]), ", ".join(f"{further[said]} {said}" for said in DECISIONS if further[said]) or "-",
+        ))  # fmt: skip
+    return _table(("recipe", "first claim", "verdict", "effect", "seeds", "further claims"), rows, right=(4,))
 
 
 def with_table(readme: str, table: str) -> str:
