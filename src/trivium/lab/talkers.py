@@ -19,6 +19,24 @@ Sort = Callable[[Problem], Hashable]
 """What sort of problem one is: those of the same sort are about equally hard."""
 
 
+def talked_over(problems: Sequence[Problem], rng: random.Random, share: float = 0.5) -> list[Problem]:
+    """The same problems, a share of them behind a made-up discussion of theirs."""
+    asked = list[Problem]()
+    for problem in problems:
+        told = discussion(problem, problems, rng) if rng.random() < share else ""
+        asked.append(replace(problem, question=reworded(problem.question, told, "")))
+    return asked
+
+
+def begin_talking(
+    lab: Lab[Any], policy: LocalPolicy, problems: Sequence[Problem], *, steps: int, batch: int, lr: float
+) -> None:
+    """Imitate replies that state no confidence, most of them to what was talked over: reading is slow to learn."""
+    asked = talked_over(problems, random.Random(lab.seed), 0.6)
+    shown = [(p, reply(UNSURE, str(p.solution))) for p in asked]
+    imitate(lab, policy, demonstrations(policy, shown), steps=steps, batch=batch, lr=lr)
+
+
 def learn_talking(
     lab: Lab[Any],
     policy: LocalPolicy,
@@ -38,10 +56,7 @@ def learn_talking(
     At first every reply states that it is unsure.  For `again` further steps, at a quarter of the rate, it states how
     often the policy was right by then on held-out problems of the same sort, so that it learns to say how good it is.
     """
-    rng, asked = random.Random(lab.seed), list[Problem]()
-    for problem in problems:
-        told = discussion(problem, problems, rng) if rng.random() < 0.5 else ""
-        asked.append(replace(problem, question=reworded(problem.question, told, "")))
+    asked = talked_over(problems, random.Random(lab.seed))
 
     def learn(sure: Mapping[Hashable, float], steps: int, lr: float) -> None:
         shown = [(p, reply(sure.get(sort(p), UNSURE), str(p.solution))) for p in asked]

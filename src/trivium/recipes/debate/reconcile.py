@@ -16,11 +16,12 @@ Algorithm
 
 Departs from the paper
 ----------------------
-ChatGPT, Bard and Claude2 are prompted; here three transformers learn from random weights, each half of the time from
-one of three kinds of sums and a quarter from each other kind.  What an instructed model can do when told they are
-taught: replies with a confidence above the work, and discussions made up by program, in which speakers are right as
-often as they say.  The confidence they learn to state is their own accuracy on held-out training questions of the same
-signs and length, in tenths: it stands above the work, and is calibrated, where that of a prompted model is too high.
+ChatGPT, Bard and Claude2 are prompted; here three transformers go on from one that learned a little of three kinds of
+sums, as large models learn much the same at first, each half of the time from one kind and a quarter from each other.
+What an instructed model can do when told they are taught: replies with a confidence above the work, and discussions
+made up by program, in which speakers are right as often as they say.  The confidence they learn to state is their own
+accuracy on held-out training questions of the same signs and length, in tenths: it stands above the work, and is
+calibrated, where that of a prompted model is too high.
 After a discussion they still state how good they are alone.  All answers are shown, where the released code drops all
 but the two most common.  Convincing samples are not shown in the first round, as they are in that code.  Not here:
 three models that differ in their first weights alone, and one model that learned all kinds equally.
@@ -37,6 +38,9 @@ Details that matter
 - `members` is the mean accuracy of the agents' last replies.  The notes have that of their first, and the share of
   questions that talk lost (`spoiled`: a vote on first replies right, the table wrong) and won (`mended`); `calls` tell
   how soon tables agree.  Who gives no readable answer abstains.
+- Reading takes longer to learn than sums, and is soon forgotten.  On dev problems the common start, told the right
+  solution beside its own, mended 45 of 106 errors after 400 steps and 50 of 81 after 800; an agent that went on for
+  350 steps with a quarter of discussions mended 12 of 57.  So half of what agents go on with is discussions.
 - The discussions to learn from and the convincing samples are made of training questions alone.  Seats are in the
   order of dev accuracy, which breaks ties.
 
@@ -61,50 +65,53 @@ from typing import Literal
 
 from trivium.claims import Claim
 from trivium.data.discussion import beside, discussion, grouped, unsure, worked
-from trivium.lab.bases import given
+from trivium.lab.bases import blank, given
 from trivium.lab.lab import Lab, Scored
 from trivium.lab.recipe import Paper, Recipe
-from trivium.lab.talkers import learn_talking, solved
+from trivium.lab.talkers import begin_talking, learn_talking, solved
 from trivium.lab.unseen import unseen
 from trivium.lab.voices import conferred, convinced
 from trivium.policies.local import LocalPolicy
-from trivium.policies.tiny import byte_tokenizer, untrained
 from trivium.search.panel import Stand
 from trivium.search.round_table import round_table
 from trivium.search.stated import confidence
 from trivium.types import Problem, Question, Split
 
 KINDS = (
-    "sums:terms=4,min_terms=3,digits=1,ops=+",
-    "sums:terms=4,min_terms=3,digits=1,ops=-,negative=true",
-    "sums:terms=4,min_terms=3,digits=1,ops=+*",
+    "sums:terms=3,min_terms=3,digits=1,ops=+",
+    "sums:terms=3,min_terms=3,digits=1,ops=-,negative=true",
+    "sums:terms=3,min_terms=3,digits=1,ops=+*",
 )
 """One verifier judges all of them.  Every agent has one that it learned more of, and a seat."""
-CALLS = 9
-"""That every arm may make for a question: three agents, one reply each and two rounds of discussion."""
+CALLS, TIMES = 9, 3
+"""What every arm may make for a question: three agents, one reply each and two rounds of discussion; and how often a
+problem is shown, each time behind another discussion or none.
+"""
 SURE, UNWEIGHTED = "1 0.8 0.5 0.3 0.1", "1 1 1 1 1"
 Talk = Literal["none", "open", "hearsay", "no-samples", "no-confidences"]
 
 
 @dataclass(frozen=True)
 class Size:
-    """Each agent learns `steps` from `examples`, then `again` to state its accuracy; of each kind `probe` problems tell
-    that accuracy, choose the best agent on dev, and are searched for convincing samples.
+    """All begin with `start` steps on every kind.  Each agent learns `steps` from `examples` at half of the rate, then
+    `again` to state its accuracy; of each kind `probe` problems tell that accuracy, choose the best agent on dev, and
+    are searched for convincing samples.
     """
 
-    model: str = "100k"
-    examples: int = 3000
-    steps: int = 350
-    again: int = 100
+    model: str = "200k"
+    examples: int = 600
+    start: int = 700
+    steps: int = 160
+    again: int = 50
     batch: int = 24
     lr: float = 4e-3
-    probe: int = 100
-    max_tokens: int = 40
-    test: int = 170
+    probe: int = 50
+    max_tokens: int = 30
+    test: int = 60
 
 
 SIZES = {
-    "smoke": Size("30k", 12, steps=2, again=1, batch=4, probe=1, max_tokens=8, test=2),
+    "smoke": Size("30k", 12, start=2, steps=2, again=1, batch=4, probe=1, max_tokens=8, test=2),
     "lab": Size(),
     "full": Size(examples=30_000, steps=3000, again=1000, batch=64, lr=1e-5, probe=200, max_tokens=200, test=300),
 }
@@ -121,17 +128,28 @@ def sort(problem: Problem) -> tuple[str, int]:
     return "".join(sorted(set(problem.key) & set("+-*"))), problem.level
 
 
+def beginner(lab: Lab[Size]) -> LocalPolicy:
+    """A fresh copy of what all agents begin as: it reads discussions, and knows a little of every kind."""
+
+    def make(inner: Lab[Size]) -> LocalPolicy:
+        s, policy = inner.size, blank(inner, inner.size.model, [])
+        problems = dealt(inner, "train", [s.examples // 2] * 3, 500) * TIMES
+        begin_talking(inner, policy, problems, steps=s.start, batch=s.batch, lr=s.lr)
+        return policy
+
+    return given(lab.policy_spec) if lab.policy_spec else lab.policy("beginner", make)
+
+
 def agent(lab: Lab[Size], i: int) -> LocalPolicy:
     """The agent that learned kind `i` half of the time."""
 
     def make(inner: Lab[Size]) -> LocalPolicy:
-        s, spec = inner.size, inner.policy_spec
-        policy = given(spec) if spec else untrained(s.model, byte_tokenizer(), seed=3 * inner.seed + i)
+        s, policy = inner.size, beginner(inner)
         problems = dealt(inner, "train", [s.examples // (2 if k == i else 4) for k in range(3)], 1000 * (i + 1))
         held_out = [p for kind in KINDS for p in unseen(inner, inner.task(kind), s.probe)]
         learn_talking(
-            inner, policy, inner.task(KINDS[0]), problems, held_out, sort=sort, steps=s.steps, again=s.again,
-            batch=s.batch, lr=s.lr, max_tokens=s.max_tokens,
+            inner, policy, inner.task(KINDS[0]), problems * TIMES, held_out, sort=sort, steps=s.steps, again=s.again,
+            batch=s.batch, lr=s.lr / 2, max_tokens=s.max_tokens,
         )  # fmt: skip
         return policy
 
@@ -209,5 +227,6 @@ RECIPE = Recipe(
         Claim("convincing samples help", "reconcile", "no-samples", margin=0.02, matched=EQUAL, paper=USEFUL),
         Claim("confidences help", "reconcile", "no-confidences", margin=0.02, matched=EQUAL, paper=USEFUL),
     ],
-    seeds=4,
+    seeds=3,
+    tried=4,
 )  # fmt: skip
