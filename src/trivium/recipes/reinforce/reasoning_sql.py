@@ -17,10 +17,12 @@ Algorithm
 
 Departs from the paper
 ----------------------
-A transformer of 100k parameters on questions over made-up schemas of three tables (filters, counts, first few in an
+A transformer of 200k parameters on questions over made-up schemas of three tables (filters, counts, first few in an
 order), in place of Qwen2.5-Coder of 3B to 14B on BIRD.  It knows no SQL, so that a short supervised start comes first,
-where the paper has none.  There is no judge.  The weights are those of an independent re-implementation (unverified for
-the paper).  The reasoning is one sentence that names the table, so that nothing is said here about reasoning.
+where the paper has none.  Most queries of that start have lost their condition or order: the policy writes SQL that
+runs, and answers a broader question than it was asked, as a weak model does.  There is no judge.  The weights are those
+of an independent re-implementation (unverified for the paper).  The reasoning is one sentence that names the table, so
+that nothing is said here about reasoning.
 
 Details that matter
 -------------------
@@ -32,6 +34,10 @@ Details that matter
 - `shuffled-partials` deals the partial rewards at random among the responses of their group (null).  `ngram-only` pays
   for likeness alone: what hacking the reward looks like.  `sft` imitates gold responses to the same prompts, as many as
   the others sample, in as many steps.
+- A start on whole queries left nothing that so few rollouts could teach: on dev problems 20 to 30 steps at 3e-5 to 4e-4
+  changed nothing (the accuracy of rollouts stayed at 0.45), at 1e-3 the policy broke.  After the start without
+  conditions, 1,920 rollouts at 3e-4 took it from 0 to more than half, with partial rewards and without; where only 15%
+  of the start were whole queries, 1,280 rollouts taught neither.
 - `groups that teach` is the share of groups whose rewards differ; `executes`, `schema` and `bigrams` are those of the
   greedy test answers.
 
@@ -51,11 +57,13 @@ Pourreza et al. 2025, arXiv:2503.23157 (abstract; no official code was found).
 
 from __future__ import annotations
 
+import random
+import re
 from dataclasses import dataclass
 from functools import partial
 
 from trivium.claims import Claim
-from trivium.lab.bases import Lesson, base
+from trivium.lab.bases import given, taught
 from trivium.lab.lab import Lab, Scored
 from trivium.lab.measure import attempts, scored
 from trivium.lab.recipe import Paper, Recipe
@@ -72,29 +80,34 @@ from trivium.types import Task
 SYNTAX = "outcome=3,partial(part=executes)=1"
 PARTIALS = f"{SYNTAX},partial(part=schema)=1,partial(part=bigrams)=1,partial(part=reasoned)=1"
 PARTS = ("executes", "schema", "bigrams")
+_UNASKED = re.compile(r" (WHERE|ORDER BY) [^\n]+")
+"""What a query says of which rows, and in which order."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """A supervised start of `lesson` steps on `examples`, then `steps` of `prompts` groups of `samples`.
+    """A supervised start of `lesson` steps on `examples`, a share `blunt` of them without what tells rows apart; then
+    `steps` of `prompts` groups of `samples`.
 
     With `made_up` every seed has a world of schemas of its own.
     """
 
     task: str = "sql:level=1"
     made_up: bool = True
-    model: str = "100k"
+    model: str = "200k"
     vocab: int = 600
     examples: int = 1000
-    lesson: int = 350
+    blunt: float = 0.7
+    lesson: int = 220
+    batch: int = 32
     lesson_lr: float = 4e-3
-    steps: int = 30
-    prompts: int = 12
+    steps: int = 16
+    prompts: int = 8
     samples: int = 8
-    lr: float = 1e-4
-    imitation_lr: float = 4e-4
+    lr: float = 3e-4
+    imitation_lr: float = 1.5e-3
     max_tokens: int = 56
-    test: int = 500
+    test: int = 200
 
 
 SIZES = {
@@ -105,11 +118,18 @@ SIZES = {
 
 
 def start(lab: Lab[Size]) -> tuple[Task, LocalPolicy]:
-    """The task of this seed, and the policy after its supervised start."""
-    s = lab.size
-    spec = f"{s.task},world={lab.seed + 1}" if s.made_up else s.task
-    lesson = Lesson((spec,), s.model, s.examples, s.lesson, lr=s.lesson_lr, vocab=s.vocab)
-    return lab.task(spec), base(lab, lesson)
+    """The task of this seed, and the policy after its supervised start, in which most queries have no condition."""
+    task = lab.task(f"{lab.size.task},world={lab.seed + 1}" if lab.size.made_up else lab.size.task)
+
+    def make(inner: Lab[Size]) -> LocalPolicy:
+        s, rng = inner.size, random.Random(inner.seed)
+        shown = [
+            (problem, _UNASKED.sub("", text) if rng.random() < s.blunt else text)
+            for problem, text in solutions(inner.problems(task, "train", s.examples))
+        ]
+        return taught(inner, shown, s.model, s.lesson, s.batch, s.lesson_lr, s.vocab)
+
+    return task, given(lab.policy_spec) if lab.policy_spec else lab.policy("start", make)
 
 
 def learn(lab: Lab[Size], *, pay: str = "", shuffled: bool = False) -> Scored:
@@ -190,4 +210,6 @@ RECIPE = Recipe(
             better="partials", worse="ngram-only", margin=0.03, matched=EQUAL, paper="not reported there",
         ),
     ],
+    seeds=5,
+    tried=9,
 )  # fmt: skip
