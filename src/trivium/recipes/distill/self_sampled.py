@@ -19,7 +19,7 @@ Algorithm
 Departs from the paper
 ----------------------
 Straight-line programs that make a target from four numbers, with the value of every line written out, take the place
-of GSM8K and MathQA-Python; a 200k-parameter model is first taught the references.  Samples are drawn in rounds, one a
+of GSM8K and MathQA-Python; a 100k-parameter model is first taught the references.  Samples are drawn in rounds, one a
 question, and not at every step.  Every arm keeps the checkpoint that solves most dev problems with 8 samples.
 
 Details that matter
@@ -30,6 +30,10 @@ Details that matter
   changing the order of operands and independent lines, without sampling: the trivial rivals.
 - `shuffled` keeps what the verdict on another question's sample says (null).
 - A state counts only if all values match; on small numbers a single one would match by chance.
+- The base solves 13% of dev problems greedily and 65% with 16 samples.  Larger numbers and `*` put it at the floor (3%
+  with 16 samples); so do many sums among the references, for what most examples show is what a small model learns.
+- On dev nothing was gained, so no verdict was sought: with 16 samples `guided` solved 77% of 150 problems and
+  `reference` 79% (from 600 references 27% and 24%), though it had found 595 right programs and 843 beginnings.
 
 At full size
 ------------
@@ -68,7 +72,7 @@ from trivium.types import Split
 TEMPERATURE, LONGEST = 0.8, 40
 """Programs are sampled at this temperature, and have at most so many tokens."""
 MATCHED = ("pretrain_tokens", "trained_tokens", "optimiser_steps")
-TASK = StraightLine(numbers=4, largest=12, ops="+-*")
+TASK = StraightLine(numbers=4, largest=9, ops="+-")
 
 
 @dataclass(frozen=True)
@@ -76,15 +80,15 @@ class Size:
     """A base taught the references; then `rounds` of a sample a question and of `steps` with `tokens` to learn from."""
 
     task: StraightLine = TASK
-    lesson: Lesson = Lesson((), "200k", 1000, 600, 32, 5e-3)
-    rounds: int = 6
-    steps: int = 40
-    tokens: int = 1200
-    rate: float = 1e-3
+    lesson: Lesson = Lesson((), "100k", 1500, 450, 32, 4e-3)
+    rounds: int = 4
+    steps: int = 35
+    tokens: int = 900
+    rate: float = 1.5e-3
     most: int = 8
-    dev: int = 100
+    dev: int = 60
     test: int = 200
-    samples: int = 32
+    samples: int = 16
 
 
 SIZES = {
@@ -201,4 +205,5 @@ RECIPE = Recipe(
         ),
     ],
     seeds=4,
+    tried=8,
 )  # fmt: skip
