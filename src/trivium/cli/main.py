@@ -25,6 +25,7 @@ COMMANDS = {
     "compare": "Give several methods the same tokens, and hold them together.",
     "program": "Search one program that serves a whole task.",
     "claim": "Run a paper's experiment, and decide its claims.",
+    "rehearse": "Run arms of a recipe on dev problems, with settings changed.",
     "find": "Search the papers by words.",
     "copy": "Copy a recipe, to own it as a script.",
     "list": "List tasks, policies, methods, objectives and more.",

@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,6 @@ def carry_out(name: str, arm: Arm, lab: Lab[Any]) -> ArmResult:
 
 def perform(job: Job) -> ArmResult:
     """Run one arm with one seed here, and keep its result."""
-    import torch
-
     recipe: Recipe = importlib.import_module(job.module).RECIPE
 
     def make(folder: Path) -> dict[str, Any]:
@@ -117,13 +116,22 @@ def perform(job: Job) -> ArmResult:
         (folder / RESULT).write_text(json.dumps(result.as_json()), encoding="utf-8")
         return {"commit": commit(), "settings": repr(lab.size), "made": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
 
+    with one_thread():
+        kept = keep(_shelf(job), job.name, job.module, make)
+    return _read(kept.folder)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """On one thread of torch while this lasts: a result is then the same on any number of cores."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        kept = keep(_shelf(job), job.name, job.module, make)
+        yield
     finally:
         torch.set_num_threads(before)
-    return _read(kept.folder)
 
 
 def forget(asked: Sequence[Job]) -> None:
