@@ -24,23 +24,25 @@ def test_chains_are_true_and_end_right() -> None:
         *tried, last, answer = text.split("\n")
         failed.append(len(tried))
         for line in (*tried, last):
-            work, _, verdict = line.partition(" ")
+            said, _, verdict = line.partition(" ")
+            work, _, beside = said.partition(">")
+            assert beside == str(target)
             value, used = evaluate(stripped(work))
             assert (work.rpartition("=")[2], verdict) == (str(value), "ok" if value == target else "x")
             assert sorted(used) == sorted(problem.reference["numbers"])
-        assert answer == stripped(last.partition(" ")[0])
+        assert answer == stripped(last.partition(">")[0])
         assert SIGNS.verify(problem, text).correct
         assert not repeats(text)
         assert chain(problem, 3) == text
-        assert re.fullmatch(r"[-+=\dxok \n]+", text)
+        assert re.fullmatch(r"[-+=>\dxok \n]+", text)
     assert set(failed) == {0, 1, 2, 3}
 
 
 def test_what_is_cut_is_answered_by_its_last_whole_attempt() -> None:
-    text = "7+3=10-2=8 x\n7+2=9-3=6 ok\n7+2-3"
+    text = "7+3=10-2=8>6 x\n7+2=9-3=6>6 ok\n7+2-3"
     assert forced(text, len(text) + 1) == text
-    assert forced(text, len(text)) == "7+3-2 x\n7+2-3 ok"
-    assert forced(text, 20) == "7+3-2 x"
+    assert forced(text, len(text)) == "7+3-2>6 x\n7+2-3>6 ok"
+    assert forced(text, 20) == "7+3-2>6 x"
     assert forced(text, 12) == ""
 
 

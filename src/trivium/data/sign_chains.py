@@ -1,7 +1,8 @@
 """Chains of thought that try, fail, see that they fail and go on: numbers that are to make a target by signs alone.
 
-An attempt is `12+7=19-3=16-2=14`, what is added before what is taken away; a chain judges each, as `x` or `ok`, and
-ends with the answer `12+7-3-2`.  The problems are those of Countdown with + and -, every number being used.
+An attempt is `12+7=19-3=16-2=14>14`, what is added before what is taken away, and beside what it makes the target, so
+that small models find both to compare; a chain judges each, as `x` or `ok`, and ends with the answer `12+7-3-2`.  The
+problems are those of Countdown with + and -, every number being used.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def chain(problem: Problem, fails: int) -> str:
     wrong = [work for work, made in found.items() if made != target]
     rng.shuffle(wrong)
     last = rng.choice([work for work, made in found.items() if made == target])
-    return "\n".join([*(f"{work} x" for work in wrong[: rng.randint(0, fails)]), f"{last} ok", stripped(last)])
+    failed = [f"{work}>{target} x" for work in wrong[: rng.randint(0, fails)]]
+    return "\n".join([*failed, f"{last}>{target} ok", stripped(last)])
 
 
 def stripped(work: str) -> str:

@@ -17,12 +17,12 @@ Algorithm
 
 Departs from the paper
 ----------------------
-Four numbers of 1 to 12 that are to make a target by signs alone, for a 100k-parameter transformer, in place of
+Four numbers of 1 to 10 that are to make a target by signs alone, for a 200k-parameter transformer, in place of
 mathematics for 9B to 32B parameters; K is 4 or 16, not up to 64.  The abstract of the second version no longer names
 bonus and anchor.  beta, c and m are unverified: what is here was guessed.  The entropy's gradient is estimated from
 the sampled tokens (`learn.entropy`).  Repetition is a line that is said again; there are no rules for garbled or
 overlong answers.  Left out: choosing prompts that are solved at most three times in ten (all arms would have them
-alike), K at equal prompts, T below 1 and at 1.5, no anchor at all, the penalty by itself.
+alike), K at equal prompts, T below 1 and at 1.5, no anchor at all, the penalty by itself, bonus and anchor apart.
 
 Details that matter
 -------------------
@@ -32,8 +32,14 @@ Details that matter
 - What an answer is worth when the thinking is cut after n tokens is read off the greedy answer: the last attempt that
   stands there whole is taken for the answer, in every arm alike, so that no arm fails by its form.
 - `random-reward` has the whole system with coin flips as rewards (null); `more-sft` imitates fresh chains, as many as
-  there are rollouts, in as many steps.
-- Reinforcement has problems that no chain was shown of.
+  there are rollouts, in as many steps.  `held` has neither bonus nor moving anchor.
+- Reinforcement, and what `more-sft` imitates, has problems that no chain was shown of.
+- What the policy starts from decides.  Where it could not judge its attempts (15% right), reinforcement taught it to
+  say that the first is right and stop, at every rate.  With the target written beside what an attempt makes (see
+  `data.sign_chains`) judging is learnt, 40% are right, and more thinking is better than less from the start.
+- The chains shown have up to two failures; `cap` leaves room for a third and fourth attempt.
+- The rate is the best of those tried on dev problems: plain RLOO loses at three times as much, while the system does
+  not yet.
 
 At full size
 ------------
@@ -48,7 +54,7 @@ Hou et al. 2025, arXiv:2501.11651 (v1 and abstract of v2); THUDM/T1 (weights and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from trivium.claims import Claim
@@ -63,6 +69,7 @@ from trivium.lab.on_policy import reinforce_anchored
 from trivium.lab.recipe import Paper, Recipe
 from trivium.lab.reworded import Reworded
 from trivium.lab.train import demonstrations, imitate
+from trivium.lab.unseen import unseen
 from trivium.learn.entropy import with_entropy
 from trivium.learn.policy_gradient import rloo
 from trivium.policies.local import LocalPolicy
@@ -78,32 +85,34 @@ class Size:
     `kl` is beta, `bonus` c and `hold` m; `cuts` are tokens after which an answer is forced at the test.
     """
 
-    task: str = "countdown:numbers=4,largest=12,target=40,ops=+-,use_all=true"
-    model: str = "100k"
-    examples: int = 3000
-    lessons: int = 450
-    lesson_lr: float = 4e-3
-    fails: int = 4
-    cap: int = 144
-    steps: int = 40
+    task: str = "countdown:numbers=4,largest=10,target=40,ops=+-,use_all=true"
+    model: str = "200k"
+    examples: int = 2000
+    lessons: int = 1200
+    batch: int = 16
+    lesson_lr: float = 6e-3
+    fails: int = 2
+    cap: int = 100
+    steps: int = 20
     rollouts: int = 64
     many: int = 16
     few: int = 4
-    lr: float = 5e-5
+    lr: float = 1e-4
+    imitating: float = 6e-4
     heat: float = 1.2
     kl: float = 0.01
     bonus: float = 0.003
     hold: float = 0.9
-    cuts: tuple[int, ...] = (36, 72, 108)
-    test: int = 500
+    cuts: tuple[int, ...] = (25, 45, 65)
+    test: int = 200
 
 
 SIZES = {
     "smoke": Size(model="30k", examples=8, lessons=2, cap=24, steps=2, rollouts=4, many=4, few=2, test=8),
     "lab": Size(),
     "full": Size(
-        "countdown:numbers=4,largest=99,target=200,ops=+-,use_all=true", "10M", 100_000, 10_000, 1e-3, cap=200,
-        steps=300, rollouts=2048, many=64, few=8, lr=1e-5, test=2000,
+        "countdown:numbers=4,largest=99,target=200,ops=+-,use_all=true", "10M", 100_000, 10_000, 32, 1e-3,
+        fails=4, cap=200, steps=300, rollouts=2048, many=64, few=8, lr=1e-5, imitating=1e-4, test=2000,
     ),
 }  # fmt: skip
 
@@ -113,16 +122,22 @@ def puzzle(lab: Lab[Size]) -> Reworded:
     return Reworded(lab.task(lab.size.task), lambda p: state(p.reference["numbers"], p.reference["target"]))
 
 
-def shown(lab: Lab[Size], seed: int) -> list[tuple[Problem, str]]:
-    problems = lab.problems(puzzle(lab), "train", lab.size.examples, seed=seed + lab.seed)
+def shown(lab: Lab[Size]) -> list[tuple[Problem, str]]:
+    problems = lab.problems(puzzle(lab), "train", lab.size.examples, seed=1000 + lab.seed)
     return [(problem, chain(problem, lab.size.fails)) for problem in problems]
+
+
+def fresh(lab: Lab[Size]) -> list[tuple[Problem, str]]:
+    """As many chains as there are rollouts, about problems that none was shown of: all that `few` a prompt reach."""
+    problems = unseen(lab, puzzle(lab), lab.size.steps * lab.size.rollouts // lab.size.few)
+    return [(p, chain(replace(p, key=f"{p.key}/{i}"), lab.size.fails)) for p in problems for i in range(lab.size.few)]
 
 
 def beginner(lab: Lab[Size]) -> LocalPolicy:
     """A fresh copy of the policy that imitated such chains."""
     s = lab.size
     return given(lab.policy_spec) if lab.policy_spec else lab.policy(
-        "beginner", lambda inner: taught(inner, shown(inner, 1000), s.model, s.lessons, 32, s.lesson_lr)
+        "beginner", lambda inner: taught(inner, shown(inner), s.model, s.lessons, s.batch, s.lesson_lr)
     )  # fmt: skip
 
 
@@ -130,8 +145,7 @@ def imitated(lab: Lab[Size], *, more: bool = False) -> Scored:
     """The beginner, or after as many further steps on fresh chains, as many as there are rollouts."""
     s, policy = lab.size, beginner(lab)
     if more:
-        fresh = demonstrations(policy, shown(lab, 2000))
-        imitate(lab, policy, fresh, steps=s.steps, batch=s.rollouts, lr=s.lesson_lr / 10)
+        imitate(lab, policy, demonstrations(policy, fresh(lab)), steps=s.steps, batch=s.rollouts, lr=s.imitating)
     return measured(lab, policy)
 
 
@@ -165,8 +179,7 @@ SPENT = ("pretrain_tokens", "optimiser_steps", "rollouts")
 PARTS = {
     "few": ("16 samples a prompt are better than 4", "up to 64: more accuracy, longer answers, less KL"),
     "cool": ("sampling at 1.2 is better than at 1", "1.2 is best; higher temperatures do harm"),
-    "no-bonus": ("the bonus for entropy helps", "a bonus keeps exploration up"),
-    "fixed-anchor": ("an anchor that moves is better than a fixed one", "it lets reinforcement go further"),
+    "held": ("the bonus for entropy and the anchor that moves help", "they keep exploration up and let it go further"),
 }
 RECIPE = Recipe(
     slug="t1",
@@ -179,8 +192,7 @@ RECIPE = Recipe(
         "t1": explored,
         "few": partial(explored, few=True),
         "cool": partial(explored, cool=True),
-        "no-bonus": partial(explored, bonus=False),
-        "fixed-anchor": partial(explored, moving=False),
+        "held": partial(explored, bonus=False, moving=False),
         "random-reward": partial(explored, pay="random"),
     },
     sizes=SIZES,
@@ -201,4 +213,5 @@ RECIPE = Recipe(
         *(Claim(says, "t1", arm, 0.02, matched=SPENT, paper=paper) for arm, (says, paper) in PARTS.items()),
     ],
     seeds=4,
+    tried=20,
 )  # fmt: skip
