@@ -16,18 +16,20 @@ Algorithm
 Departs from the paper
 ----------------------
 A 100k-parameter transformer on chained sums in place of 7B to 32B models on mathematics and code; its base learned
-worked solutions in any order that arithmetic allows, a tenth of whose results are off by one.  n = k = 64 in place of
-128 to 1024, at temperature 1 in place of 0.6 with nucleus 0.95, for both sides alike.  Perplexities of one side under
+worked solutions in any order that arithmetic allows, a twentieth of whose results are off by one.  n = k = 32 in place
+of 128 to 1024, at temperature 1 in place of 0.6 with nucleus 0.95, for both sides alike.  Perplexities of one side under
 the other, the sweep over rollouts and the six algorithms are left out.
 
 Details that matter
 -------------------
-- A sample counts only if every line of its work is right and none is missing.  Final numbers are small, so that of 64
-  wild guesses one is often right; `lucky coverage` counts by the number alone and shows how much that flatters.
+- A sample is paid and counts only if every line of its work is right and none is missing.  Final numbers are small, so
+  that of 32 wild guesses one is often right; `lucky coverage` counts by the number alone and shows how that flatters.
 - The prompts of the reinforcement were not shown to the base, and no arm chose anything by test problems.
 - `random` pays answers by chance at equal steps (null): what it loses is lost to drift, not to the verifier.
 - `distilled` imitates solutions without slips, written by a program for the same prompts, at as many trained tokens as
   reinforcement took.
+- On dev problems one seed gained at both ends of the curve at a rate of 2e-4, another at the near end alone at 3e-4; 6e-4
+  broke the policy.
 - The paper's own differences at its largest k are small, and on MATH500 all six algorithms stay above the base: hence
   intervals over problems and seeds, and a margin.
 
@@ -55,8 +57,8 @@ from trivium.lab.measure import answer_entropy, ids, pass_at, verdicts
 from trivium.lab.recipe import Paper, Recipe
 from trivium.lab.train import demonstrations, imitate, reinforce
 from trivium.lab.unseen import unseen
+from trivium.lab.whole_work import WholeWork
 from trivium.policies.local import LocalPolicy
-from trivium.types import Verdict
 
 
 @dataclass(frozen=True)
@@ -66,20 +68,20 @@ class Size:
     `n` samples answer a test question; `heats` are the temperatures tried on `dev` problems.
     """
 
-    task: str = "sums:terms=6,min_terms=4,digits=1"
+    task: str = "sums:terms=5,min_terms=3,digits=1"
     model: str = "100k"
     examples: int = 4000
-    lessons: int = 1000
-    slips: float = 0.1
-    steps: int = 60
+    lessons: int = 1400
+    slips: float = 0.05
+    steps: int = 100
     prompts: int = 8
     samples: int = 16
-    lr: float = 5e-5
-    imitation_lr: float = 5e-5
-    test: int = 150
-    n: int = 64
-    dev: int = 50
-    heats: tuple[float, ...] = (1.0, 1.2, 1.4, 1.6, 1.8)
+    lr: float = 2e-4
+    imitation_lr: float = 2e-4
+    test: int = 120
+    n: int = 32
+    dev: int = 40
+    heats: tuple[float, ...] = (1.0, 1.3, 1.6)
 
 
 SIZES = {
@@ -107,7 +109,7 @@ def reinforced(lab: Lab[Size], share: float = 1.0, reward: str = "outcome") -> L
     """The base after GRPO, made once for all arms that look at it."""
 
     def make(inner: Lab[Size]) -> LocalPolicy:
-        s, policy, task = inner.size, base(inner), inner.task(inner.size.task)
+        s, policy, task = inner.size, base(inner), WholeWork(inner.task(inner.size.task))
         asked = unseen(inner, task, s.steps * s.prompts)
         reinforce(
             inner, policy, task, steps=round(share * s.steps), prompts=s.prompts, samples=s.samples, lr=s.lr,
@@ -136,7 +138,7 @@ def distilled(lab: Lab[Size]) -> Scored:
 
 def hot(lab: Lab[Size]) -> Scored:
     """The reinforced policy at the temperature whose answers to dev problems are as diverse as those of its base."""
-    s, policy, task = lab.size, reinforced(lab), lab.task(lab.size.task)
+    s, policy, task = lab.size, reinforced(lab), WholeWork(lab.task(lab.size.task))
     problems = lab.problems(task, "dev", s.dev)
 
     def spread(of: LocalPolicy, heat: float) -> float:
@@ -153,8 +155,8 @@ def measured(lab: Lab[Size], policy: LocalPolicy, heat: float = 1.0) -> Scored:
     """pass@1 and pass@n by whole work that is right, and pass@n by the final number."""
     s, task = lab.size, lab.task(lab.size.task)
     problems = lab.problems(task, "test", s.test)
-    loose = verdicts(lab, policy, task, problems, n=s.n, temperature=heat)
-    found = [[(text, whole(verdict)) for text, verdict in group] for group in loose]
+    found = verdicts(lab, policy, WholeWork(task), problems, n=s.n, temperature=heat)
+    loose = [[(text, task.verify(p, text)) for text, _ in group] for p, group in zip(problems, found, strict=True)]
     for k in (1, 2, 4, 8, 16, 32, 64, 128, 256):
         if k <= s.n:
             known = [p for p in pass_at(found, k) if p is not None]
@@ -162,12 +164,6 @@ def measured(lab: Lab[Size], policy: LocalPolicy, heat: float = 1.0) -> Scored:
     lab.note(answer_entropy=sum(map(answer_entropy, found)) / len(found))
     counted = {"pass@1": pass_at(found, 1), "coverage": pass_at(found, s.n), "lucky coverage": pass_at(loose, s.n)}
     return Scored(ids(problems), counted)
-
-
-def whole(verdict: Verdict) -> Verdict:
-    """Right only if every line of the work is."""
-    lucky = verdict.correct and verdict.parts["steps"] < 1
-    return Verdict.wrong(verdict.answer) if lucky else verdict
 
 
 RECIPE = Recipe(
@@ -185,7 +181,7 @@ RECIPE = Recipe(
     sizes=SIZES,
     claims=[
         Claim(
-            "reinforcement with a verifier solves less in 64 samples than its base does",
+            "reinforcement with a verifier solves less in 32 samples than its base does",
             better="rl", worse="base", metric="coverage", lower=True, margin=0.02, matched=("pretrain_tokens",),
             null="random", rivals=("rl-short", "rl-hot", "distilled"),
             paper="Qwen2.5-7B on Omni-MATH test problems with GRPO: pass@256 from 69.1 to 63.9",
@@ -202,5 +198,6 @@ RECIPE = Recipe(
             paper="the distilled model's whole curve lies above that of its base",
         ),
     ],
-    seeds=5,
+    seeds=4,
+    tried=7,
 )  # fmt: skip

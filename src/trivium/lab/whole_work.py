@@ -1,0 +1,24 @@
+"""A task whose answers count only with work that is right from the first line to the last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trivium.lab.wrapped import Wrapped
+from trivium.types import Problem, Split, Verdict
+
+
+@dataclass(frozen=True)
+class WholeWork(Wrapped):
+    """A right answer under work with a wrong or missing line is wrong: where answers are few, guesses are often right.
+
+    For tasks whose verdicts have the part `steps`, the share of the work that is right.
+    """
+
+    def problems(self, split: Split, n: int, seed: int = 0) -> list[Problem]:
+        return self.task.problems(split, n, seed)
+
+    def verify(self, problem: Problem, response: str) -> Verdict:
+        verdict = self.task.verify(problem, response)
+        lucky = verdict.correct and verdict.parts["steps"] < 1
+        return Verdict.wrong(verdict.answer) if lucky else verdict
