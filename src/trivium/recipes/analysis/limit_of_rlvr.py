@@ -17,8 +17,8 @@ Departs from the paper
 ----------------------
 A 100k-parameter transformer on chained sums in place of 7B to 32B models on mathematics and code; its base learned
 worked solutions in any order that arithmetic allows, a twentieth of whose results are off by one.  n = k = 32 in place
-of 128 to 1024, at temperature 1 in place of 0.6 with nucleus 0.95, for both sides alike.  Perplexities of one side under
-the other, the sweep over rollouts and the six algorithms are left out.
+of 128 to 1024, at temperature 1 in place of 0.6 with nucleus 0.95, for both sides alike.  Perplexities of one side
+under the other, the sweep over rollouts and the six algorithms are left out.
 
 Details that matter
 -------------------
@@ -28,8 +28,8 @@ Details that matter
 - `random` pays answers by chance at equal steps (null): what it loses is lost to drift, not to the verifier.
 - `distilled` imitates solutions without slips, written by a program for the same prompts, at as many trained tokens as
   reinforcement took.
-- On dev problems one seed gained at both ends of the curve at a rate of 2e-4, another at the near end alone at 3e-4; 6e-4
-  broke the policy.
+- On dev problems one seed gained at both ends of the curve at a rate of 2e-4, another at the near end alone at 3e-4;
+  6e-4 broke the policy.
 - The paper's own differences at its largest k are small, and on MATH500 all six algorithms stay above the base: hence
   intervals over problems and seeds, and a margin.
 
