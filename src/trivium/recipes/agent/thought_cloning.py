@@ -36,9 +36,9 @@ Details that matter
 - What is shown takes at most 12 actions, and `far` missions at least 13: most lead through a room with two doors, one
   open behind and one locked ahead, which short plans seldom see.  Where they had a room more than any shown instead,
   nobody that was tried on dev finished one.
-- On dev problems the thought was the guide's in 96% of the near steps and 82% of the far ones, and the action in 93%
-  and 85%; imitating actions alone, it was in 96% and 91%.  Its wrong wishes, such as to go to what is to be picked up,
-  cost it the difference.
+- On dev problems, with one seed, thoughts were the guide's in 96% of the near steps and 82% of the far ones, and
+  actions in 93% and 85%; imitating actions alone, they were in 96% and 91%. Wishes go wrong where something is to be
+  picked up that one may also go to.
 - A greedy policy without memory that meets the same view again would go round for ever; its episode ends there, failed.
 - `declared` is the share of things picked up and doors opened that the thought of the step had named; the paper's exact
   formula is unverified.
@@ -79,7 +79,8 @@ from trivium.types import Message
 
 NEAR = GuidedGrid(rooms=3, size=3, things=1, locked=True, most=12)
 FAR = GuidedGrid(rooms=3, size=3, things=1, locked=True, least=13)
-NOTHING = "go and do the next thing"
+NOTHING = "go through the door"
+"""The same words for every step, of the guide's own: others are many tokens, and no action would follow in time."""
 SPENT = ("labels", "optimiser_steps")
 
 
