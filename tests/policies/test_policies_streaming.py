@@ -112,6 +112,25 @@ def test_who_stops_listening_frees_the_rows():
     assert policy.engine.cache.used == 0
 
 
+def test_tokens_are_counted_also_of_a_call_that_is_broken_off():
+    policy, drawn = made(), []
+
+    async def go():
+        whole = await policy.count(ask(n=2, seed=1), lambda: drawn.append(1))
+        assert len(drawn) == sum(c.usage.sampled_tokens for c in whole) == 16
+        call = asyncio.create_task(policy.count(ask(max_tokens=100), lambda: drawn.append(1)))
+        while len(drawn) < 19:
+            await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        return whole, await policy.sample(ask(n=2, seed=1))
+
+    counted, plain = asyncio.run(go())
+    assert [c.segment.ids for c in counted] == [c.segment.ids for c in plain]
+    assert len(drawn) == 19
+    assert not policy.engine.listeners
+
+
 def test_a_reader_that_is_cancelled_before_the_first_token_leaves_nothing():
     policy = made()
 

@@ -17,7 +17,7 @@ from trivium.errors import UserError
 from trivium.models.decoder import Decoder
 from trivium.policies.local import LocalPolicy
 from trivium.policies.pieces import Piece, Unfolding
-from trivium.types import Message, Policy, Request, Segment
+from trivium.types import Completion, Message, Policy, Request, Segment
 
 Hear = Callable[[Row, bool], None]
 """Is told of a row after every new token, and whether that was its last."""
@@ -87,6 +87,14 @@ class StreamingPolicy(LocalPolicy):
             most = self.model.c.vocab - 1
             raise UserError(f"the prompt has token ids that {self.name} does not know; expected 0 to {most}")
         return Segment("prompt", tuple(text), text=self.decode(text))
+
+    async def count(self, request: Request, drawn: Callable[[], None]) -> list[Completion]:
+        """As `sample`, and `drawn` is called for every token when it is drawn: also of a call that is broken off."""
+        before = _HEAR.set(lambda row, over: drawn())
+        try:
+            return await self.sample(request)
+        finally:
+            _HEAR.reset(before)
 
     async def stream(self, request: Request) -> AsyncGenerator[list[Piece], None]:
         """What `sample` gives, as it is drawn: after each step the new pieces of this request's samples.

@@ -1,0 +1,247 @@
+"""What a request asks for: its fields checked against what the chosen policy and method can do.
+
+What cannot be honoured is refused here, by the field's name, before anything is sampled.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from trivium.errors import UnknownName
+from trivium.policies.pieces import Streams
+from trivium.search.driver import Method
+from trivium.serve.errors import bad, unsupported
+from trivium.serve.models import Models, Served
+from trivium.serve.wire import MOST_CHOICES, MOST_STOPS, BudgetFields, ChatMessage, ChatRequest, Common, TextRequest
+from trivium.types import Budget, Message, Policy, Problem, Question, Request, Sampling
+from trivium.verify import PARSERS
+
+TEXT_TOKENS = 16
+"""What `/v1/completions` documents where a request does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What holds where a request does not say: tokens of a chat completion, and how answers are read."""
+
+    max_tokens: int = 1024
+    answer_format: str = "line"
+
+    def __post_init__(self) -> None:
+        if self.answer_format not in PARSERS:
+            raise UnknownName("answer format", self.answer_format, PARSERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that can be answered.
+
+    Plain sampling has `requests`, one a prompt and all with `n` samples; a method has `problems`, one a choice, each
+    with the whole `budget`.  `given` are the fields that the client set.
+    """
+
+    served: Served
+    model: str
+    chat: bool
+    n: int
+    seed: int
+    sampling: Sampling
+    requests: tuple[Request, ...] = ()
+    method: Method | None = None
+    problems: tuple[Problem, ...] = ()
+    budget: Budget | None = None
+    logprobs: bool = False
+    stream: bool = False
+    include_usage: bool = False
+    given: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def prompt_field(self) -> str:
+        return "messages" if self.chat else "prompt"
+
+    def most_tokens(self) -> int | None:
+        """The most that can be read and sampled; `None` where only the method knows."""
+        if self.method is not None:
+            total = None if self.budget is None else self.budget.total_tokens
+            return None if total is None else total * self.n
+        prompts = sum(prompt_tokens(self.served.policy, request) for request in self.requests)
+        return prompts + len(self.requests) * self.n * self.sampling.max_tokens
+
+    def within(self, tokens: int) -> Asked:
+        """The same with a method's budget lowered to `tokens` in all."""
+        budget = replace(self.budget or Budget(), total_tokens=max(1, tokens // self.n))
+        return replace(self, budget=budget)
+
+
+def of_chat(body: ChatRequest, models: Models, defaults: Defaults) -> Asked:
+    """Raises ApiError for a field that cannot be as it is."""
+    served = models.find(body.model)
+    _check_common(body, served)
+    _check_chat(body, served)
+    most = body.max_completion_tokens or body.max_tokens or defaults.max_tokens
+    if body.max_tokens and body.max_completion_tokens and body.max_tokens != body.max_completion_tokens:
+        raise bad("max_tokens", "max_completion_tokens says something else; give one of them")
+    messages = tuple(_message(i, m) for i, m in enumerate(body.messages))
+    asked = _asked(body, served, most, chat=True)
+    if served.spec is None:
+        sampling = _capped(asked.sampling, body.budget, asked.n, served.policy, messages)
+        request = Request(messages, sampling, asked.n, asked.seed)
+        return replace(asked, sampling=sampling, requests=(request,), logprobs=bool(body.logprobs))
+    answer_format = body.answer_format or defaults.answer_format
+    problems = tuple(
+        Problem(Question(f"choice-{i}", messages, answer_format), None, "", f"choice-{i}", "test", "serve")
+        for i in range(asked.n)
+    )
+    fields = {} if body.budget is None else body.budget.model_dump(exclude_none=True)
+    # Its own temperature goes to the method; what it samples at the run's is at 1, as everywhere.
+    return replace(
+        asked, method=served.method(body.temperature), problems=problems, budget=Budget(**fields) if fields else None,
+        sampling=asked.sampling.but(temperature=1.0),
+    )  # fmt: skip
+
+
+def of_text(body: TextRequest, models: Models) -> Asked:
+    """Raises ApiError for a field that cannot be as it is."""
+    served = models.find(body.model)
+    _check_common(body, served)
+    if served.spec is not None:
+        raise unsupported("model", "a method needs a conversation; use /v1/chat/completions")
+    policy = served.policy
+    if not isinstance(policy, Streams):
+        raise unsupported("model", f"{served.policy_name} cannot go on from raw text; use /v1/chat/completions")
+    if body.logprobs:
+        raise unsupported("logprobs", "only the sampled tokens' own are known here; ask for 0")
+    if body.echo:
+        raise unsupported("echo", "only what is sampled is returned")
+    if body.suffix:
+        raise unsupported("suffix", "text can be gone on from, not filled in")
+    if body.best_of is not None and body.best_of != (body.n or 1):
+        raise unsupported("best_of", "every sample is returned; choose with a method such as best-of-n in a chat")
+    asked = _asked(body, served, body.max_tokens or TEXT_TOKENS, chat=False)
+    prompts = _prompts(body.prompt)
+    if len(prompts) * asked.n > MOST_CHOICES:
+        raise bad("prompt", f"{len(prompts)} prompts times n={asked.n} are more than {MOST_CHOICES} choices")
+    for prompt in prompts:
+        if isinstance(prompt, str):
+            _check_text("prompt", prompt)
+    requests = tuple(
+        Request((), asked.sampling, asked.n, asked.seed + i, (policy.raw(prompt),)) for i, prompt in enumerate(prompts)
+    )
+    return replace(asked, requests=requests, logprobs=body.logprobs is not None)
+
+
+def prompt_tokens(policy: Policy, request: Request) -> int:
+    """How long a prompt is; of a policy that cannot tell, as many as it has bytes."""
+    encode = getattr(policy, "encode", None)
+    if encode is None:
+        return sum(len(m.content.encode()) for m in request.messages) + 8 * len(request.messages)
+    return len(encode(request.messages)) + sum(len(s.ids) for s in request.prefix)
+
+
+def _asked(body: Common, served: Served, max_tokens: int, *, chat: bool) -> Asked:
+    sampling = Sampling(
+        temperature=1.0 if body.temperature is None else body.temperature,
+        top_p=1.0 if body.top_p is None else body.top_p, top_k=body.top_k or 0, max_tokens=max_tokens,
+        stop=_stops(body.stop),
+    )  # fmt: skip
+    return Asked(
+        served, body.model, chat, body.n or 1, random.getrandbits(62) if body.seed is None else body.seed, sampling,
+        stream=bool(body.stream), include_usage=bool(body.stream_options and body.stream_options.include_usage),
+        given=frozenset(body.model_fields_set),
+    )  # fmt: skip
+
+
+def _check_common(body: Common, served: Served) -> None:
+    for penalty in ("frequency_penalty", "presence_penalty"):
+        if getattr(body, penalty):
+            raise unsupported(penalty, "samples are drawn from the model's own distribution; expected 0")
+    if body.logit_bias:
+        raise unsupported("logit_bias", "samples are drawn from the model's own distribution; expected none")
+    if body.stream_options is not None and not body.stream:
+        raise bad("stream_options", "only a request with stream=true may have them")
+    honoured = served.policy.capabilities
+    if body.top_k and "top_k" not in honoured:
+        raise unsupported("top_k", f"{served.policy_name} does not honour it")
+    if body.seed is not None and "seed" not in honoured:
+        raise unsupported("seed", f"{served.policy_name} does not honour it")
+
+
+def _check_chat(body: ChatRequest, served: Served) -> None:
+    """What only a chat can have."""
+    if body.logprobs and served.spec is not None:
+        raise unsupported("logprobs", "the answer of a method is no single sample")
+    if body.logprobs and not isinstance(served.policy, Streams):
+        raise unsupported("logprobs", f"{served.policy_name} does not tell its tokens")
+    if body.top_logprobs is not None and not body.logprobs:
+        raise bad("top_logprobs", "only a request with logprobs=true may have it")
+    if body.top_logprobs:
+        raise unsupported("top_logprobs", "only the sampled tokens' own are known here; expected 0")
+    if body.response_format is not None and body.response_format.type != "text":
+        raise unsupported("response_format", "samples are not held to a grammar; expected text")
+    if body.tools:
+        raise unsupported("tools", "no policy here is told of tools")
+    if body.tool_choice not in (None, "none", "auto"):
+        raise bad("tool_choice", "only a request with tools may have it")
+    if body.parallel_tool_calls is not None:
+        raise bad("parallel_tool_calls", "only a request with tools may have it")
+    if body.store:
+        raise unsupported("store", "nothing is stored")
+    if body.metadata:
+        raise unsupported("metadata", "nothing is stored")
+    if body.answer_format is not None and served.spec is None:
+        raise bad("answer_format", "only a method reads answers")
+    if body.answer_format is not None and body.answer_format not in PARSERS:
+        raise bad("answer_format", str(UnknownName("answer format", body.answer_format, PARSERS)))
+
+
+def _message(i: int, message: ChatMessage) -> Message:
+    said = message.content if isinstance(message.content, str) else "".join(part.text for part in message.content)
+    _check_text(f"messages.{i}.content", said)
+    return Message("system" if message.role == "developer" else message.role, said)
+
+
+def _check_text(param: str, text: str) -> None:
+    """Half of a surrogate pair is no text, and no tokenizer reads it."""
+    if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+        raise bad(param, "it holds half of a surrogate pair, which is no text")
+
+
+def _stops(stop: str | list[str] | None) -> tuple[str, ...]:
+    stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    if len(stops) > MOST_STOPS:
+        raise bad("stop", f"{len(stops)} stop strings; expected at most {MOST_STOPS}")
+    if not all(stops):
+        raise bad("stop", "an empty stop string would end every sample at once")
+    for text in stops:
+        _check_text("stop", text)
+    return stops
+
+
+def _prompts(prompt: str | list[str] | list[int] | list[list[int]]) -> Sequence[str | list[int]]:
+    if isinstance(prompt, str):
+        return [prompt]
+    prompts: list[Any] = [prompt] if prompt and isinstance(prompt[0], int) else list(prompt)
+    if not prompts:
+        raise bad("prompt", "expected at least one")
+    return prompts
+
+
+def _capped(
+    sampling: Sampling, budget: BudgetFields | None, n: int, policy: Policy, messages: tuple[Message, ...]
+) -> Sampling:
+    """The budget of plain sampling, kept by shorter samples: it is one call and no tool step."""
+    if budget is None:
+        return sampling
+    if budget.seconds is not None:
+        raise unsupported("budget.seconds", "only a method can end early with an answer")
+    room = sampling.max_tokens * n
+    if budget.sampled_tokens is not None:
+        room = min(room, budget.sampled_tokens)
+    if budget.total_tokens is not None:
+        room = min(room, budget.total_tokens - prompt_tokens(policy, Request(messages)))
+    if room < n:
+        raise bad("budget", f"it leaves {max(0, room)} tokens for {n} samples; expected one each at least")
+    return sampling.but(max_tokens=room // n)

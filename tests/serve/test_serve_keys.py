@@ -1,0 +1,217 @@
+"""Keys: hashed on disk, demanded once there are any, limited in requests and tokens, out as soon as revoked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from served import ASKED, SOLVED, Drip, serving, with_http
+
+from trivium.errors import DataError, UnknownName, UserError
+from trivium.policies.scripted import Scripted, endless, sums
+from trivium.serve.errors import ApiError
+from trivium.serve.keys import Key, KeyFile
+from trivium.serve.limits import Account, Spending
+from trivium.serve.models import Models
+
+CHAT = {"model": "demo", "messages": ASKED}
+TAKEN = len("user: What is 41 + 87 - 35?\nassistant: ") + len(SOLVED) + 1
+
+
+def bearer(secret: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {secret}"}
+
+
+def test_a_key_is_nowhere_on_disk(tmp_path: Path):
+    file = KeyFile(tmp_path / "deep" / "keys.json")
+    secret = file.create("ann", requests_per_minute=5)
+    assert secret not in file.path.read_text()
+    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
+    assert file.find(secret) == KeyFile(file.path).find(secret) == file.keys()[0]
+    assert file.find(secret[:-1]) is None
+    assert file.find("") is None
+    with pytest.raises(UserError, match="already a key 'ann'"):
+        file.create("ann")
+    with pytest.raises(UserError, match="expected 1 to 64 letters"):
+        file.create("a b")
+
+
+def test_a_revoked_key_is_out_at_once_and_its_name_is_free(tmp_path: Path):
+    server_side, file = KeyFile(tmp_path / "keys.json"), KeyFile(tmp_path / "keys.json")
+    secret = file.create("ann")
+    assert server_side.find(secret) is not None
+    file.revoke("ann")
+    assert server_side.find(secret) is None
+    with pytest.raises(UnknownName):
+        file.revoke("ann")
+    again = file.create("ann")
+    assert server_side.find(again) is not None
+    assert len(file.keys()) == 2
+
+
+def test_a_broken_file_is_one_message(tmp_path: Path):
+    path = tmp_path / "keys.json"
+    path.write_text('{"keys": [{"name": "ann"}]}')
+    with pytest.raises(DataError, match="field keys"):
+        KeyFile(path).keys()
+
+
+def test_without_a_valid_key_there_is_never_a_result(tmp_path: Path):
+    file = KeyFile(tmp_path / "keys.json")
+    secret = file.create("ann")
+    revoked = file.create("bob")
+    file.revoke("bob")
+    wrong = ({}, bearer(""), bearer("tv-wrong"), bearer(revoked), bearer(secret + "x"),
+             {"authorization": secret}, {"authorization": f"Basic {secret}"}, {"x-api-key": secret})  # fmt: skip
+    policy = Drip(sums())
+
+    async def act(http):
+        said = []
+        for headers in wrong:
+            bodies = (CHAT, CHAT | {"stream": True}, {"nonsense": 1})
+            said += [await http.post("/v1/chat/completions", json=body, headers=headers) for body in bodies]
+            paths = ("/v1/models", "/v1/models/demo", "/metrics", "/nowhere")
+            said += [await http.get(path, headers=headers) for path in paths]
+        good = await http.post("/v1/chat/completions", json=CHAT, headers=bearer(secret))
+        elsewhere = await http.get("/v1/models", headers=bearer(secret) | {"host": "api.example"})
+        return said, good, elsewhere, await http.get("/healthz")
+
+    said, good, elsewhere, health = with_http(serving(policy, keys=file), act)
+    assert {reply.status_code for reply in said} == {401}
+    assert all(reply.json()["error"]["code"] == "invalid_api_key" for reply in said)
+    assert all(reply.headers["www-authenticate"] == "Bearer" for reply in said)
+    assert [good.status_code, elsewhere.status_code, health.status_code] == [200, 200, 200]
+
+
+def test_requests_of_a_minute_are_limited_for_each_key(tmp_path: Path):
+    file = KeyFile(tmp_path / "keys.json")
+    ann, bob = file.create("ann", requests_per_minute=2), file.create("bob", requests_per_minute=2)
+
+    async def act(http):
+        return [await http.post("/v1/chat/completions", json=CHAT, headers=bearer(key)) for key in (ann,) * 3 + (bob,)]
+
+    said = with_http(serving(keys=file), act)
+    assert [reply.status_code for reply in said] == [200, 200, 429, 200]
+    assert 0 < int(said[2].headers["retry-after"]) <= 60
+    assert said[2].json()["error"]["code"] == "rate_limit_exceeded"
+
+
+def test_a_minute_goes_by():
+    now = [0.0]
+    key = Key("ann", "h", "", requests_per_minute=1)
+    account = Account(Spending(), clock=lambda: now[0])
+    account.ask(key)
+    now[0] = 59.9
+    with pytest.raises(ApiError, match="1 times a minute"):
+        account.ask(key)
+    now[0] = 60.0
+    account.ask(key)
+
+
+def test_tokens_of_a_day_are_a_hard_limit_also_for_requests_at_once(tmp_path: Path):
+    file = KeyFile(tmp_path / "keys.json")
+    secret = file.create("ann", tokens_per_day=3 * TAKEN)
+    server = serving(keys=file)
+
+    async def act(http):
+        body = CHAT | {"max_tokens": len(SOLVED) + 1}
+        together = await asyncio.gather(
+            *(http.post("/v1/chat/completions", json=body, headers=bearer(secret)) for _ in range(5))
+        )
+        more = await http.post("/v1/chat/completions", json=body, headers=bearer(secret))
+        return [reply.status_code for reply in together], more
+
+    together, more = with_http(server, act)
+    assert sorted(together) == [200, 200, 200, 429, 429]
+    assert more.status_code == 429
+    assert more.json()["error"]["code"] == "insufficient_quota"
+    [key] = file.keys()
+    assert server.spending.spent(key) == 3 * TAKEN
+
+
+def test_a_method_gets_what_is_left_as_its_budget(tmp_path: Path):
+    file = KeyFile(tmp_path / "keys.json")
+    secret = file.create("ann", tokens_per_day=400)
+    server = serving(keys=file)
+
+    async def act(http):
+        body = CHAT | {"model": "demo+vote:n=100", "max_tokens": 50}
+        return [await http.post("/v1/chat/completions", json=body, headers=bearer(secret)) for _ in range(2)]
+
+    first, second = with_http(server, act)
+    assert first.status_code == 200
+    assert 200 < first.json()["usage"]["total_tokens"] <= 400
+    assert second.status_code in (200, 429)
+    [key] = file.keys()
+    assert server.spending.spent(key) <= 400
+
+
+def test_a_client_that_leaves_pays(tmp_path: Path):
+    file = KeyFile(tmp_path / "keys.json")
+    secret = file.create("ann", tokens_per_day=10**6)
+
+    class Held(Scripted):
+        async def sample(self, request):
+            await asyncio.sleep(60)
+            raise AssertionError
+
+    server = serving(Held(endless), keys=file)
+
+    async def act(http):
+        body = CHAT | {"max_tokens": 100}
+        asking = asyncio.create_task(http.post("/v1/chat/completions", json=body, headers=bearer(secret)))
+        await asyncio.sleep(0.01)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+    with_http(server, act)
+    [key] = file.keys()
+    allowed = TAKEN - len(SOLVED) - 1 + 100
+    assert server.spending.spent(key) == allowed, "prompt and all that it was allowed"
+    assert server.account(key).left(key) == 10**6 - allowed
+
+
+def test_voices_are_paid_for_too(tmp_path: Path):
+    file = KeyFile(tmp_path / "keys.json")
+    secret = file.create("ann")
+    server = serving(keys=file)
+    server.models = Models(server.models.policies, (), {"second": Drip(sums(), name="second")})
+
+    async def act(http):
+        body = CHAT | {"model": "demo+route"}
+        return await http.post("/v1/chat/completions", json=body, headers=bearer(secret))
+
+    said = with_http(server, act)
+    [key] = file.keys()
+    assert said.json()["usage"]["spent"]["calls"] > 1
+    assert server.spending.spent(key) == said.json()["usage"]["total_tokens"]
+
+
+def test_spending_survives_a_restart_and_ends_with_the_day(tmp_path: Path):
+    day = ["2026-01-01"]
+    key, path = Key("ann", "h", ""), tmp_path / "spent.json"
+    spending = Spending(path, today=lambda: day[0])
+    spending.spend(key, 5)
+    spending.spend(key, 6)
+    assert not path.exists()
+    spending.save()
+    assert json.loads(path.read_text()) == {"day": "2026-01-01", "tokens": {"h": 11}}
+    assert Spending(path, today=lambda: day[0]).spent(key) == 11
+    day[0] = "2026-01-02"
+    assert spending.spent(key) == 0
+    assert Spending(path, today=lambda: day[0]).spent(key) == 0
+    path.write_text("[]")
+    with pytest.raises(DataError, match="delete the file"):
+        Spending(path)
+
+
+def test_what_is_set_aside_comes_back():
+    key = Key("ann", "h", "", tokens_per_day=100)
+    account = Account(Spending())
+    account.set_aside(key, 80)
+    assert account.left(key) == 20
+    account.settle(key, 80, 30)
+    assert account.left(key) == 70
