@@ -24,6 +24,8 @@ COMMANDS = {
     "solve": "Run a method over a task, and report accuracy and cost.",
     "compare": "Give several methods the same tokens, and hold them together.",
     "program": "Search one program that serves a whole task.",
+    "serve": "Answer over HTTP as OpenAI's API does, by policies and methods.",
+    "key": "Create, list and revoke the API keys of serve.",
     "claim": "Run a paper's experiment, and decide its claims.",
     "rehearse": "Run arms of a recipe on dev problems, with settings changed.",
     "find": "Search the papers by words.",
