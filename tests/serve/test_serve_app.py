@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import openai
@@ -15,6 +16,7 @@ from trivium.policies.scripted import Scripted, endless, rambling, sums
 from trivium.search import method
 from trivium.search.driver import solve
 from trivium.serve.app import build
+from trivium.serve.aside import Aside
 from trivium.serve.asked import Defaults
 from trivium.serve.models import Models
 from trivium.types import Message, Problem, Question, Sampling
@@ -32,6 +34,7 @@ def test_a_chat_is_answered_and_counted():
     assert said.usage.total_tokens == said.usage.prompt_tokens + said.usage.completion_tokens
     assert said.usage.completion_tokens_details.reasoning_tokens == 0
     assert said.model == "demo"
+    assert said.id == f"chatcmpl-{said._request_id}"
 
 
 def test_a_method_says_all_that_it_spent():
@@ -317,6 +320,27 @@ def test_a_fault_is_one_sentence_and_the_server_goes_on():
         return [(r.status_code, "secret" in r.text) for r in said]
 
     assert with_http(serving(Broken(sums())), act) == [(500, False), (200, False)] * 2
+
+
+def test_a_policy_that_computes_in_the_loop_keeps_nobody_waiting():
+    started, goes_on = threading.Event(), threading.Event()
+
+    class Blocking(Scripted):
+        async def sample(self, request):
+            started.set()
+            assert goes_on.wait(10)
+            return await Scripted.sample(self, request)
+
+    async def act(http):
+        asking = asyncio.create_task(http.post("/v1/chat/completions", json=CHAT))
+        while not started.is_set():
+            await asyncio.sleep(0.001)
+        health = await http.get("/healthz")
+        goes_on.set()
+        return health, await asking
+
+    health, said = with_http(serving(Aside(Blocking(sums()))), act)
+    assert (health.status_code, said.json()["choices"][0]["message"]["content"]) == (200, SOLVED)
 
 
 def test_time_is_limited():

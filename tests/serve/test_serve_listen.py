@@ -19,7 +19,7 @@ from trivium.errors import UserError
 from trivium.policies.scripted import endless, sums
 from trivium.serve.app import Server
 from trivium.serve.keys import KeyFile
-from trivium.serve.listen import prepare
+from trivium.serve.listen import bound, prepare
 
 LOOPBACK = pytest.mark.enable_socket
 
@@ -105,6 +105,14 @@ def test_a_stop_gives_streams_their_time_and_then_an_error():
     chunks, code = asyncio.run(go())
     assert chunks > 10
     assert code == "server_stopping"
+
+
+@LOOPBACK
+def test_a_port_that_is_taken_is_one_message():
+    with bound("127.0.0.1", 0) as first:
+        first.listen()
+        with pytest.raises(UserError, match="choose another with --host and --port"):
+            bound("127.0.0.1", first.getsockname()[1])
 
 
 def test_others_may_only_ask_with_a_key(tmp_path: Path):

@@ -36,7 +36,7 @@ def command(
     from trivium.serve.app import Server
     from trivium.serve.asked import Defaults
     from trivium.serve.keys import KeyFile, default_path
-    from trivium.serve.listen import prepare
+    from trivium.serve.listen import bound, prepare
     from trivium.serve.models import load
 
     path = keys or default_path()
@@ -56,4 +56,5 @@ def command(
         for served in models.listed():
             print(f"  {served.name}", flush=True)
 
-    prepare(server, host, port, grace, ready).run()
+    listener = prepare(server, host, port, grace, ready)
+    listener.run(sockets=[bound(host, port)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -70,14 +69,19 @@ async def attempts(asked: Asked, watched: Watched, voices: Mapping[str, Policy])
     )  # fmt: skip
     for trace in traces:
         if trace.error:
-            LOG.error("%s failed: %s", asked.served.name, trace.error)
+            LOG.error("request %s: %s failed: %s", asked.id, asked.served.name, trace.error)
             raise failed(asked)
     return traces
 
 
 def failed(asked: Asked) -> ApiError:
     """What a client is told of a fault that is not its own."""
-    return ApiError(500, f"{asked.served.name} failed; the server's log says why", code="failed", kind="server_error")
+    return ApiError(
+        500,
+        f"{asked.served.name} failed; the server's log says why, for request {asked.id}",
+        code="failed",
+        kind="server_error",
+    )
 
 
 def choice_of(trace: Trace, asked: Asked) -> Choice:
@@ -138,7 +142,7 @@ class Heading:
 
     @classmethod
     def of(cls, asked: Asked) -> Heading:
-        name = f"{'chatcmpl' if asked.chat else 'cmpl'}-{uuid.uuid4().hex}"
+        name = f"{'chatcmpl' if asked.chat else 'cmpl'}-{asked.id}"
         return cls(name, int(time.time()), asked.model, asked.served.policy.version)
 
     def fields(self, kind: str) -> dict[str, Any]:

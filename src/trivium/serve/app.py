@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class Server:
     async def answer(self, asked: Asked, request: Request) -> Response:
         """The whole answer, or the beginning of a stream of it."""
         key: Key | None = request.scope["state"]["key"]
-        work = Work(self, asked, key)
+        work = Work(self, replace(asked, id=request.scope["state"]["id"]), key)
         work.admit()
         return await (work.begin_stream(request) if asked.stream else work.whole(request))
 
@@ -189,7 +189,7 @@ class EventStream(Response):
         except ApiError as error:
             last = event(error.body)
         except Exception:
-            LOG.exception("%s failed in the middle of a stream", self._asked.served.name)
+            LOG.exception("request %s: %s failed in the middle", self._asked.id, self._asked.served.name)
             last = event(failed(self._asked).body)
         # A client that does not read cannot keep the server from stopping.
         with suppress(TimeoutError):
@@ -318,7 +318,10 @@ def build(server: Server) -> FastAPI:
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> Response:
-        refusal = ApiError(500, "the server failed; its log says why", code="failed", kind="server_error")
+        name = request.scope["state"]["id"]
+        LOG.error("request %s: %s: %s", name, type(error).__name__, error)
+        refusal = ApiError(500, f"the server failed; its log says why, for request {name}", code="failed",
+                           kind="server_error")  # fmt: skip
         return _json(refusal.body, 500)
 
     return app

@@ -6,6 +6,7 @@ What cannot be honoured is refused here, by the field's name, before anything is
 from __future__ import annotations
 
 import random
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -57,6 +58,7 @@ class Asked:
     stream: bool = False
     include_usage: bool = False
     given: frozenset[str] = field(default_factory=frozenset)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def prompt_field(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,7 +30,8 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(slots=True)
 class Door:
-    """Lets a request through to the app, with its key in `scope["state"]["key"]`; counts what becomes of each.
+    """Lets a request through to the app, with its key in `scope["state"]["key"]`, a name of its own in `["id"]`, which
+    the reply has too; counts what becomes of each.
 
     Without `keys` everybody on this machine may come in, but only under a loopback name: a page from elsewhere whose
     name was made to point here has another.  `count` is told the path, the status and the seconds; a route that knows
@@ -52,9 +54,11 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message = {**message, "headers": [*message["headers"], (b"x-request-id", state["id"].encode())]}
             await send(message)
 
         state = scope.setdefault("state", {})
+        state["id"] = uuid.uuid4().hex
         try:
             await self._let_in(scope, receive, note)
         finally:

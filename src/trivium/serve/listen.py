@@ -35,6 +35,21 @@ class GracefulServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def bound(host: str, port: int) -> socket.socket:
+    """A socket at an address.  Raises UserError where there can be none."""
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        raise UserError(
+            f"cannot listen at {host} port {port}: {error.strerror or error}; choose another with --host and --port"
+            " (port 0 takes a free one)"
+        ) from error
+    return made
+
+
 def prepare(server: Server, host: str, port: int, grace: float, ready: Callable[[str], None]) -> GracefulServer:
     """A server that listens once it is run; `ready` is told its address.
 

@@ -15,6 +15,7 @@ from trivium.errors import UnknownName, UserError
 from trivium.registry import check_options, parse_spec
 from trivium.search import METHODS, method
 from trivium.search.driver import Method
+from trivium.serve.aside import Aside
 from trivium.serve.errors import ApiError, unsupported
 from trivium.types import Policy
 
@@ -133,15 +134,16 @@ def load(specs: Sequence[str], methods: Sequence[str], voices: Mapping[str, str]
 
 
 def _policy(spec: str) -> Policy:
-    """The policy of a spec, able to stream where its weights are here."""
+    """The policy of a spec: able to stream where the fast engine runs it, in a thread where transformers does."""
     from trivium import policies
 
     made = policies.policy(spec)
-    if "weights" not in made.capabilities:
-        return made
-    from trivium.policies.streaming import streaming  # which loads torch, as the policy has done by now
+    if "top_k" not in made.capabilities or "ids" not in made.capabilities:
+        return made  # it has no model here
+    from trivium.policies.fallback import FallbackPolicy  # which loads torch, as the policy has done by now
+    from trivium.policies.streaming import streaming
 
-    return streaming(made)
+    return Aside(made) if isinstance(made, FallbackPolicy) else streaming(made)
 
 
 def named(given: str) -> tuple[str, str]:
