@@ -16,6 +16,8 @@ from trivium.stats import (
     paired_bootstrap,
     pass_at_k,
     sign_flip,
+    student_interval,
+    values_to_exclude,
     wilson,
     wilson_clustered,
 )
@@ -97,3 +99,33 @@ def test_none_and_all_end_exactly_at_the_ends(n: int) -> None:
     assert wilson(0, n).low == 0.0
     assert wilson(n, n).high == 1.0
     assert 0 < wilson(0, n).high == pytest.approx(1 - wilson(n, n).low)
+
+
+def test_a_student_interval_agrees_with_a_table() -> None:
+    # Of 1, 2 and 3: mean 2, sd 1, t(2) = 4.303, so 2 +- 2.484.
+    assert student_interval([1.0, 2.0, 3.0]) == (pytest.approx(-0.484, abs=1e-3), pytest.approx(4.484, abs=1e-3))
+    with pytest.raises(ValueError, match="at least 2"):
+        student_interval([1.0])
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=8), st.floats(-1, 1))
+def test_so_many_values_exclude_a_point_and_fewer_do_not(values: list[float], point: float) -> None:
+    needed, mean = values_to_exclude(values, point, most=60), sum(values) / len(values)
+    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
+
+    def interval(n: int) -> tuple[float, float]:
+        """That of an even number of values with their mean and spread, half of them on each side."""
+        step = deviation * math.sqrt((n - 1) / n)
+        return student_interval([mean - step] * (n // 2) + [mean + step] * (n // 2))
+
+    if needed is not None and needed % 2 == 0:
+        low, high = interval(needed)
+        assert not low + 1e-9 < point < high - 1e-9
+    if needed is None or needed > 3:
+        low, high = interval(60 if needed is None else needed - 1 - (needed - 1) % 2)
+        assert low - 1e-9 <= point <= high + 1e-9
+
+
+def test_a_point_at_the_mean_is_never_excluded() -> None:
+    assert values_to_exclude([1.0, 3.0], 2.0) is None
+    assert values_to_exclude([0.1, 0.3], 10.0) == 2

@@ -111,13 +111,33 @@ def student_interval(values: Sequence[float]) -> tuple[float, float]:
 
     mean +- t sd / sqrt(n); beyond 31 values the normal quantile stands in for t.
     """
+    mean, deviation = _spread(values)
+    half = _half_width(deviation, len(values))
+    return mean - half, mean + half
+
+
+def values_to_exclude(values: Sequence[float], point: float, most: int = 1000) -> int | None:
+    """How many values it takes until the Student interval of their mean no longer holds a point.
+
+    For values like these: of their mean and their spread, which with few of them are themselves uncertain.  `None`
+    where even `most` would not do.
+    """
+    mean, deviation = _spread(values)
+    return next((n for n in range(2, most + 1) if _half_width(deviation, n) < abs(mean - point)), None)
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation of at least two values."""
     n = len(values)
     if n < 2:
         raise ValueError(f"{n} values have no spread; expected at least 2")
     mean = sum(values) / n
-    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1))
-    half = (_T975[n - 2] if n <= 31 else Z95) * deviation / math.sqrt(n)
-    return mean - half, mean + half
+    return mean, math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1))
+
+
+def _half_width(deviation: float, n: int) -> float:
+    """Of the 95% Student interval of a mean of n values."""
+    return (_T975[n - 2] if n <= 31 else Z95) * deviation / math.sqrt(n)
 
 
 def sign_flip(differences: Sequence[int]) -> float:

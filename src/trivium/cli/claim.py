@@ -93,6 +93,8 @@ def _run(
 
 def _show(recipe: Any, results: Any, lines: Sequence[dict[str, Any]], size: str, ledger: Path) -> None:
     """Arms, then verdicts, in 80 columns."""
+    from trivium.recipes.numbers import to_decide
+
     metrics = list(dict.fromkeys(claim.metric for claim in recipe.claims))
     print_paragraph(f"{recipe.slug}: {recipe.says}")
     for metric in metrics:
@@ -112,6 +114,8 @@ def _show(recipe: Any, results: Any, lines: Sequence[dict[str, Any]], size: str,
             ("by seed", each),
             ("because", line["why"]),
         ]
+        if needed := to_decide(line):
+            rows.append(("to decide it", needed))
         for kind in ("null", "rivals"):
             rows += [(f"{kind.removesuffix('s')}: {name}", _span(e)) for name, e in line[kind].items()]
         print_columns([*rows, ("the paper", line["paper_says"] or "-")], indent=2)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trivium.stats import values_to_exclude
+
 Line = Mapping[str, Any]
 MINUS = "\N{MINUS SIGN}"
 MOST = 6  # decimals
@@ -80,3 +82,18 @@ def amount(value: float) -> str:
 def words(name: str) -> str:
     """`sampled_tokens` as `sampled tokens`."""
     return name.replace("_", " ")
+
+
+def to_decide(line: Line) -> str:
+    """What it would take to decide an inconclusive claim, or nothing to say.
+
+    Reckoned from how much the effects of the seeds differ; with so few of them that is a rough number.
+    """
+    if line["verdict"] != "inconclusive" or not line["low"] <= line["margin"] <= line["high"]:
+        return ""
+    effects, minutes = line["effects_by_seed"], line["minutes"] / line["seeds"]
+    needed = values_to_exclude(effects, line["margin"])
+    if needed is None:
+        return "no number of seeds like these would do: the effect lies at its margin"
+    seeds = max(needed, len(effects) + 1)
+    return f"about {seeds} seeds like these, {minutes * seeds:,.0f} minutes"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from trivium.errors import UserError
 from trivium.lab.recipe import HEADINGS, Recipe
-from trivium.recipes.numbers import Line, amount, compared, unit, words
+from trivium.recipes.numbers import Line, amount, compared, to_decide, unit, words
 from trivium.recipes.papers import Entry
 from trivium.store.ledger import latest
 
@@ -190,6 +190,8 @@ def _claim(history: Sequence[Line]) -> str:
         f"the paper: {_prose(line['paper_says']) or '-'}",
         f"earlier lines in the ledger: {len(earlier)}{before}",
     ]
+    if needed := to_decide(line):
+        facts.insert(2, f"to decide it: {needed}")
     rows = [
         (
             _prose(f"{row.arm} over {row.over}" + (f" ({row.role})" if row.role else "")), shown.span(row.effect),
