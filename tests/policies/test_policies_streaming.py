@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import aclosing
 from dataclasses import fields
 
 import pytest
-from tiny_models import local
+from tiny_models import EOS, local
 
-from trivium.errors import ContextFull, UserError
+from trivium.errors import ContextFull, Unsupported, UserError
+from trivium.policies.json_guide import State, follow
 from trivium.policies.pieces import Streams
 from trivium.policies.scripted import Scripted, rambling
 from trivium.policies.streaming import StreamingPolicy, streaming
@@ -27,10 +29,10 @@ def made(**options) -> StreamingPolicy:
     return policy
 
 
-async def heard(policy: StreamingPolicy, request: Request) -> list[list]:
+async def heard(policy: StreamingPolicy, request: Request, **options) -> list[list]:
     """The pieces of each sample."""
     found: list[list] = [[] for _ in range(request.n)]
-    async with aclosing(policy.stream(request)) as steps:
+    async with aclosing(policy.stream(request, **options)) as steps:
         async for pieces in steps:
             for piece in pieces:
                 found[piece.index].append(piece)
@@ -90,8 +92,7 @@ def test_listeners_share_the_batch_with_all_others():
 
     asyncio.run(go())
     assert policy.engine.counters.steps < 2 * 8
-    assert not policy.engine.listeners
-    assert not policy.engine._left
+    assert not policy.engine.company
 
 
 def test_who_stops_listening_frees_the_rows():
@@ -108,7 +109,7 @@ def test_who_stops_listening_frees_the_rows():
     [left] = asyncio.run(go())
     assert left.segment.ids == asyncio.run(local().sample(ask("other", seed=3)))[0].segment.ids
     assert not policy.engine.busy
-    assert not policy.engine.listeners
+    assert not policy.engine.company
     assert policy.engine.cache.used == 0
 
 
@@ -128,7 +129,7 @@ def test_tokens_are_counted_also_of_a_call_that_is_broken_off():
     counted, plain = asyncio.run(go())
     assert [c.segment.ids for c in counted] == [c.segment.ids for c in plain]
     assert len(drawn) == 19
-    assert not policy.engine.listeners
+    assert not policy.engine.company
 
 
 def test_a_reader_that_is_cancelled_before_the_first_token_leaves_nothing():
@@ -144,7 +145,7 @@ def test_a_reader_that_is_cancelled_before_the_first_token_leaves_nothing():
 
     asyncio.run(go())
     assert not policy.engine.busy
-    assert not policy.engine.listeners
+    assert not policy.engine.company
 
 
 def test_a_slow_reader_gets_longer_pieces_and_misses_nothing():
@@ -175,7 +176,43 @@ def test_errors_come_out_of_the_stream():
     policy.engine._model = broken
     with pytest.raises(MemoryError):
         asyncio.run(heard(policy, ask()))
-    assert not policy.engine.listeners
+    assert not policy.engine.company
+
+
+def test_samples_held_to_json_run_in_one_batch_with_free_ones():
+    policy = made()
+
+    async def go():
+        as_json = policy.count(ask("j", n=6, seed=7, max_tokens=90), lambda: None, as_json=True)
+        pieces = heard(policy, ask("j", n=6, seed=7, max_tokens=90), as_json=True)
+        return await asyncio.gather(as_json, policy.sample(ask("free", n=2, seed=3)), pieces)
+
+    held, free, streamed = asyncio.run(go())
+    assert policy.engine.counters.steps <= 90, "all in the same steps"
+    assert [c.segment.ids for c in free] == [
+        c.segment.ids for c in asyncio.run(local().sample(ask("free", n=2, seed=3)))
+    ]
+    for completion, pieces in zip(held, streamed, strict=True):
+        state = follow(State(), completion.text)
+        assert state is not None, completion.text
+        assert state.done == (completion.finish == "stop")
+        if state.done:
+            assert isinstance(json.loads(completion.text), dict)
+        assert "".join(piece.text for piece in pieces) == completion.text
+    scores = asyncio.run(policy.score(ask("j"), [c.segment for c in held]))
+    for completion, score in zip(held, scores, strict=True):
+        assert score == pytest.approx(completion.segment.logprobs, abs=1e-3), "log-probs are the model's own"
+    assert not policy.engine.company
+
+
+def test_json_needs_a_token_that_ends():
+    policy = made()
+    policy.tokenizer.eos_token = policy.config.eos_token_id = None
+    try:
+        with pytest.raises(Unsupported, match="no token that ends"):
+            asyncio.run(policy.count(ask(), lambda: None, as_json=True))
+    finally:
+        policy.config.eos_token_id = EOS
 
 
 def test_raw_text_has_no_template():

@@ -42,11 +42,14 @@ class Streams(Protocol):
     def raw(self, text: str | Sequence[int]) -> Segment:
         """A prompt as it is, given as text or as token ids: the prefix of a request without messages."""
 
-    async def count(self, request: Request, drawn: Callable[[], None]) -> list[Completion]:
-        """As `sample`, and `drawn` is called for every token when it is drawn: also of a call that is broken off."""
+    async def count(self, request: Request, drawn: Callable[[], None], as_json: bool = False) -> list[Completion]:
+        """As `sample`, and `drawn` is called for every token when it is drawn: also of a call that is broken off.
 
-    def stream(self, request: Request) -> AsyncGenerator[list[Piece], None]:
-        """What `sample` would give, as it is drawn.  Closing the generator ends the request."""
+        `as_json` holds every sample to one JSON object.
+        """
+
+    def stream(self, request: Request, as_json: bool = False) -> AsyncGenerator[list[Piece], None]:
+        """What `count` would give, as it is drawn.  Closing the generator ends the request."""
 
 
 class Unfolding:

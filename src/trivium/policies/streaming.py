@@ -1,6 +1,6 @@
 """A policy over weights that are here which tells every token as it is drawn, and goes on from raw text.
 
-It is a `LocalPolicy` whose engine has listeners: the samples that are listened to run in the same batch as all others.
+It is a `LocalPolicy` whose engine has listeners and can hold samples to JSON; they run in one batch with all others.
 """
 
 from __future__ import annotations
@@ -12,9 +12,13 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import torch
+
 from trivium.engine.engine import Engine, Job, Row
-from trivium.errors import UserError
+from trivium.errors import Unsupported, UserError
 from trivium.models.decoder import Decoder
+from trivium.policies.held import JsonDraw
+from trivium.policies.json_guide import State
 from trivium.policies.local import LocalPolicy
 from trivium.policies.pieces import Piece, Unfolding
 from trivium.types import Completion, Message, Policy, Request, Segment
@@ -22,50 +26,77 @@ from trivium.types import Completion, Message, Policy, Request, Segment
 Hear = Callable[[Row, bool], None]
 """Is told of a row after every new token, and whether that was its last."""
 
-_HEAR: contextvars.ContextVar[Hear | None] = contextvars.ContextVar("trivium_policies_hear", default=None)
-"""Who hears of the job that the current task submits."""
+
+@dataclass(eq=False, slots=True)
+class Company:
+    """What goes with a job of `left` samples that have not ended: who hears of its tokens, and where each sample is in
+    its JSON object, if it is held to one.
+    """
+
+    hear: Hear
+    states: list[State] | None
+    left: int
+
+
+_WITH: contextvars.ContextVar[tuple[Hear, bool] | None] = contextvars.ContextVar("trivium_policies_with", default=None)
+"""Who hears of the job that the current task submits, and whether it is held to JSON."""
 
 
 class TellingEngine(Engine):
-    """An engine that tells whoever listens of every token of their job."""
+    """An engine that tells whoever listens of every token of their job, and can hold a job to JSON.
 
-    def __init__(self, model: Decoder, **options: Any) -> None:
+    `texts` gives the text of every token, and is asked when it is first needed.
+    """
+
+    def __init__(self, model: Decoder, *, texts: Callable[[], Sequence[str]], **options: Any) -> None:
         super().__init__(model, **options)
-        self.listeners: dict[Job, Hear] = {}
-        self._left: dict[Job, int] = {}
+        self.company: dict[Job, Company] = {}
+        self._json = JsonDraw(self.eos, texts)
 
     def submit(self, job: Job) -> None:
         super().submit(job)
-        hear = _HEAR.get()
-        if hear is not None:
-            self.listeners[job], self._left[job] = hear, job.n
+        if (wanted := _WITH.get()) is not None:
+            hear, as_json = wanted
+            self.company[job] = Company(hear, [State()] * job.n if as_json else None, job.n)
 
     def cancel(self, job: Job) -> None:
-        self._forget_listener(job)
+        self.company.pop(job, None)
         super().cancel(job)
 
     def reset(self) -> None:
-        self.listeners.clear()
-        self._left.clear()
+        self.company.clear()
         super().reset()
 
     def step(self) -> list[Row]:
         ended = super().step()
-        if self.listeners:
+        if self.company:
             for row, over in itertools.chain(((row, False) for row in self.rows), ((row, True) for row in ended)):
-                hear = self.listeners.get(row.job)
-                if hear is None:
+                company = self.company.get(row.job)
+                if company is None:
                     continue
-                hear(row, over)
-                if over:
-                    self._left[row.job] -= 1
-                    if not self._left[row.job]:
-                        self._forget_listener(row.job)
+                company.hear(row, over)
+                company.left -= over
+                if not company.left:
+                    del self.company[row.job]
         return ended
 
-    def _forget_listener(self, job: Job) -> None:
-        if self.listeners.pop(job, None) is not None:
-            del self._left[job]
+    def _sample(self, logits: torch.Tensor) -> list[Row]:
+        """As the engine does; the rows that are held to JSON come with one token to choose from."""
+        drawn: list[tuple[Row, float]] = []
+        for i, row in enumerate(self.rows):
+            company = self.company.get(row.job)
+            if company is None or company.states is None:
+                continue
+            if not drawn:
+                logits = logits.clone()
+            token, logprob, company.states[row.index] = self._json.draw(logits[i], row, company.states[row.index])
+            logits[i] = float("-inf")
+            logits[i, token] = 0.0
+            drawn.append((row, logprob))
+        ended = super()._sample(logits)
+        for row, logprob in drawn:
+            row.logprobs[-1] = logprob
+        return ended
 
 
 @dataclass(eq=False, kw_only=True)
@@ -73,7 +104,9 @@ class StreamingPolicy(LocalPolicy):
     """A `LocalPolicy` that streams; made by `streaming`."""
 
     def __post_init__(self) -> None:
-        self.engine = TellingEngine(self.model, eos=self.eos, decode=self.decode, max_rows=self.max_rows)
+        self.engine = TellingEngine(
+            self.model, texts=self._texts, eos=self.eos, decode=self.decode, max_rows=self.max_rows
+        )
 
     def encode(self, messages: Sequence[Message]) -> tuple[int, ...]:
         """As every policy does; without messages no template has a say, and the prefix is all there is."""
@@ -88,20 +121,26 @@ class StreamingPolicy(LocalPolicy):
             raise UserError(f"the prompt has token ids that {self.name} does not know; expected 0 to {most}")
         return Segment("prompt", tuple(text), text=self.decode(text))
 
-    async def count(self, request: Request, drawn: Callable[[], None]) -> list[Completion]:
-        """As `sample`, and `drawn` is called for every token when it is drawn: also of a call that is broken off."""
-        before = _HEAR.set(lambda row, over: drawn())
+    async def count(self, request: Request, drawn: Callable[[], None], as_json: bool = False) -> list[Completion]:
+        """As `sample`, and `drawn` is called for every token when it is drawn: also of a call that is broken off.
+
+        `as_json` holds every sample to one JSON object, drawn from the model's distribution over the tokens that can
+        come next; a sample that reaches its limit first is the beginning of one.
+        """
+        self._check_ends(as_json)
+        before = _WITH.set((lambda row, over: drawn(), as_json))
         try:
             return await self.sample(request)
         finally:
-            _HEAR.reset(before)
+            _WITH.reset(before)
 
-    async def stream(self, request: Request) -> AsyncGenerator[list[Piece], None]:
-        """What `sample` gives, as it is drawn: after each step the new pieces of this request's samples.
+    async def stream(self, request: Request, as_json: bool = False) -> AsyncGenerator[list[Piece], None]:
+        """What `sample`, or `count`, gives, as it is drawn: after each step the new pieces of this request's samples.
 
         Who reads slowly gets longer pieces.  Closing the generator takes the samples out of the batch.  Raises what
         `sample` raises, at the latest in place of the last piece.
         """
+        self._check_ends(as_json)
         fresh, news = dict[int, tuple[Row, bool]](), asyncio.Event()
 
         def hear(row: Row, over: bool) -> None:
@@ -109,7 +148,7 @@ class StreamingPolicy(LocalPolicy):
             news.set()
 
         context = contextvars.copy_context()
-        context.run(_HEAR.set, hear)
+        context.run(_WITH.set, (hear, as_json))
         call = asyncio.get_running_loop().create_task(self.sample(request), context=context)
         call.add_done_callback(lambda _: news.set())
         texts = [Unfolding(self.decode, request.sampling.stop) for _ in range(request.n)]
@@ -130,6 +169,15 @@ class StreamingPolicy(LocalPolicy):
         finally:
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
+
+    def _texts(self) -> list[str]:
+        every = [[i] for i in range(self.model.c.vocab)]
+        return list(self.tokenizer.batch_decode(every, skip_special_tokens=True))
+
+    def _check_ends(self, as_json: bool) -> None:
+        """Raises Unsupported where an object that is closed could not end the sample."""
+        if as_json and not self.eos:
+            raise Unsupported(f"{self.name} has no token that ends a sample, so none can be held to JSON")
 
     def _piece(self, text: Unfolding, row: Row, shared: Segment | None) -> Piece:
         """What is new of a row; its last piece where `shared`, the prompt, is given."""
