@@ -7,6 +7,7 @@ import json
 import threading
 from typing import Any
 
+import jinja2
 import openai
 import pytest
 from served import ASKED, SOLVED, Drip, refusal, serving, with_client, with_http
@@ -112,6 +113,22 @@ def test_stop_max_tokens_and_logprobs():
     assert parts.choices[0].message.content == SOLVED
 
 
+def test_json_is_asked_of_the_policy():
+    policy = Drip(sums())
+
+    async def act(client):
+        ask = {"model": "demo", "messages": [{"role": "user", "content": "What is 1 + 2? Reply in JSON."}]}
+        await client.chat.completions.create(**ask, response_format={"type": "json_object"})
+        await client.chat.completions.create(**ask, response_format={"type": "text"})
+        async for _ in await client.chat.completions.create(
+            **ask, response_format={"type": "json_object"}, stream=True
+        ):
+            pass
+
+    with_client(serving(policy), act)
+    assert policy.as_json == [True, False, True]
+
+
 def test_raw_text_is_gone_on_from():
     async def act(client):
         return await client.completions.create(model="demo", prompt=["one", "two"], n=2, seed=5, logprobs=0)
@@ -174,7 +191,11 @@ VOTE = CHAT | {"model": "demo+vote:n=4"}
         (CHAT | {"presence_penalty": 0.5}, "presence_penalty"),
         (CHAT | {"top_logprobs": 2}, "top_logprobs"),
         (CHAT | {"top_logprobs": 2, "logprobs": True}, "top_logprobs"),
-        (CHAT | {"response_format": {"type": "json_object"}}, "response_format"),
+        (CHAT | {"response_format": {"type": "json_object"}}, "messages"),
+        (VOTE | {"response_format": {"type": "json_object"}}, "response_format"),
+        (CHAT | {"model": "plain", "response_format": {"type": "json_object"}}, "response_format"),
+        (CHAT | {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}}, "response_format"),
+        (CHAT | {"response_format": {"type": "json_object", "json_schema": {}}}, "response_format.json_schema"),
         (CHAT | {"response_format": {"type": "xml"}}, "response_format.type"),
         (CHAT | {"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
         (CHAT | {"tool_choice": "required"}, "tool_choice"),
@@ -222,6 +243,8 @@ def test_what_cannot_be_honoured_is_refused_by_name(body, param):
         ({"prompt": []}, "prompt"),
         ({"prompt": ["x"] * 100, "n": 2}, "prompt"),
         ({"prompt": "\udc00"}, "prompt"),
+        ({"prompt": [3, -1]}, "prompt"),
+        ({"prompt": [[3], [10**9]]}, "prompt"),
     ],
 )
 def test_raw_text_has_limits_too(changes, param):
@@ -341,6 +364,22 @@ def test_a_policy_that_computes_in_the_loop_keeps_nobody_waiting():
 
     health, said = with_http(serving(Aside(Blocking(sums()))), act)
     assert (health.status_code, said.json()["choices"][0]["message"]["content"]) == (200, SOLVED)
+
+
+def test_a_template_may_refuse_an_order_of_roles():
+    class Strict(Drip):
+        def encode(self, messages):
+            if messages[0].role != "user":
+                raise jinja2.TemplateError("roles must alternate")
+            return Scripted.encode(self, messages)
+
+    async def act(http):
+        ask = CHAT | {"messages": [{"role": "assistant", "content": "hello"}, *ASKED]}
+        return [await http.post("/v1/chat/completions", json=body) for body in (ask, CHAT)]
+
+    strange, good = with_http(serving(Strict(sums())), act)
+    assert (strange.status_code, good.status_code) == (400, 200)
+    assert strange.json()["error"]["param"] == "messages"
 
 
 def test_time_is_limited():

@@ -33,7 +33,7 @@ NAMES = ("demo", "plain", "demo+vote:n=2", "plain+mcts:n=2", "plain+greedy")
 
 APP = build(SERVER)
 SEEN: Counter[int] = Counter()
-FEW = settings(max_examples=15, suppress_health_check=list(HealthCheck), derandomize=True, deadline=None, database=None)
+FEW = settings(max_examples=8, suppress_health_check=list(HealthCheck), derandomize=True, deadline=None, database=None)
 REFUSED_ANYWAY = ("logit_bias", "frequency_penalty", "presence_penalty", "tools", "tool_choice", "response_format",
                   "parallel_tool_calls", "metadata", "store", "top_k", "top_p", "top_logprobs", "answer_format",
                   "echo", "suffix", "best_of", "stream_options", "temperature", "budget")  # fmt: skip
@@ -81,8 +81,8 @@ def test_what_is_served_is_as_described(case: schemathesis.Case) -> None:
 
 def test_the_fuzz_met_answers_and_refusals():
     """It would show nothing if all were refused for one reason."""
-    assert SEEN[200] > 20
-    assert SEEN[400] > 20
+    assert SEEN[200] > 8
+    assert SEEN[400] > 8
 
 
 def mutated(rng: random.Random, value: Any) -> Any:

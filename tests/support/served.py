@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
+from trivium.errors import UserError
 from trivium.policies.pieces import Piece, Unfolding
 from trivium.policies.scripted import END, Script, Scripted, decode, sums
 from trivium.serve.app import Server, build
@@ -25,23 +26,28 @@ SOLVED = "41 + 87 = 128\n128 - 35 = 93\nAnswer: 93"
 
 @dataclass(frozen=True, slots=True)
 class Drip(Scripted):
-    """A scripted policy that streams a token at a time, and tells how many streams are open.
+    """A scripted policy that streams a token at a time, and tells how many streams are open, and for which calls JSON
+    was asked.
 
     It waits for `gate` before every token, if there is one.
     """
 
     open: list[int] = field(default_factory=lambda: [0])
+    as_json: list[bool] = field(default_factory=list)
     gate: asyncio.Event | None = None
 
     def decode(self, ids: Sequence[int]) -> str:
         return decode(ids)
 
     def raw(self, text: str | Sequence[int]) -> Segment:
+        if not isinstance(text, str) and not all(0 <= i <= END for i in text):
+            raise UserError("there are no such token ids")
         said = text if isinstance(text, str) else decode(text)
         return Segment("prompt", tuple(said.encode()), text=said)
 
-    async def count(self, request: Request, drawn: Callable[[], None]) -> list[Completion]:
+    async def count(self, request: Request, drawn: Callable[[], None], as_json: bool = False) -> list[Completion]:
         """One token of each sample a pass of the loop, once there is leave to begin."""
+        self.as_json.append(as_json)
         completions = await self.sample(request)
         for n in range(max(len(c.segment.ids) for c in completions)):
             await (asyncio.sleep(0) if self.gate is None else self.gate.wait())
@@ -49,7 +55,8 @@ class Drip(Scripted):
                 drawn()
         return completions
 
-    async def stream(self, request: Request) -> AsyncGenerator[list[Piece], None]:
+    async def stream(self, request: Request, as_json: bool = False) -> AsyncGenerator[list[Piece], None]:
+        self.as_json.append(as_json)
         completions = await Scripted.sample(self, request)
         texts = [Unfolding(decode, request.sampling.stop) for _ in completions]
         self.open[0] += 1

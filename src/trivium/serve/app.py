@@ -97,7 +97,7 @@ class Work:
     _aside: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self.watched = Watched(self.asked.served.policy, self.tally)
+        self.watched = Watched(self.asked.served.policy, self.tally, self.asked.as_json)
         self.voices = {name: Watched(policy, self.tally) for name, policy in self.server.models.voices.items()}
 
     def admit(self) -> None:

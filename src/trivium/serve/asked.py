@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from trivium.errors import UnknownName
+from trivium.errors import UnknownName, UserError
 from trivium.policies.pieces import Streams
 from trivium.search.driver import Method
 from trivium.serve.errors import bad, unsupported
@@ -55,6 +55,7 @@ class Asked:
     problems: tuple[Problem, ...] = ()
     budget: Budget | None = None
     logprobs: bool = False
+    as_json: bool = False
     stream: bool = False
     include_usage: bool = False
     given: frozenset[str] = field(default_factory=frozenset)
@@ -87,11 +88,15 @@ def of_chat(body: ChatRequest, models: Models, defaults: Defaults) -> Asked:
     if body.max_tokens and body.max_completion_tokens and body.max_tokens != body.max_completion_tokens:
         raise bad("max_tokens", "max_completion_tokens says something else; give one of them")
     messages = tuple(_message(i, m) for i, m in enumerate(body.messages))
+    _check_template(messages, served)
     asked = _asked(body, served, most, chat=True)
     if served.spec is None:
         sampling = _capped(asked.sampling, body.budget, asked.n, served.policy, messages)
         request = Request(messages, sampling, asked.n, asked.seed)
-        return replace(asked, sampling=sampling, requests=(request,), logprobs=bool(body.logprobs))
+        as_json = body.response_format is not None and body.response_format.type == "json_object"
+        if as_json and not any("json" in message.content.lower() for message in messages):
+            raise bad("messages", "to get a json_object, ask for JSON by that word in one of them")
+        return replace(asked, sampling=sampling, requests=(request,), logprobs=bool(body.logprobs), as_json=as_json)
     answer_format = body.answer_format or defaults.answer_format
     problems = tuple(
         Problem(Question(f"choice-{i}", messages, answer_format), None, "", f"choice-{i}", "test", "serve")
@@ -129,9 +134,11 @@ def of_text(body: TextRequest, models: Models) -> Asked:
     for prompt in prompts:
         if isinstance(prompt, str):
             _check_text("prompt", prompt)
-    requests = tuple(
-        Request((), asked.sampling, asked.n, asked.seed + i, (policy.raw(prompt),)) for i, prompt in enumerate(prompts)
-    )
+    try:
+        raw = [policy.raw(prompt) for prompt in prompts]
+    except UserError as error:
+        raise bad("prompt", str(error)) from error
+    requests = tuple(Request((), asked.sampling, asked.n, asked.seed + i, (segment,)) for i, segment in enumerate(raw))
     return replace(asked, requests=requests, logprobs=body.logprobs is not None)
 
 
@@ -181,8 +188,7 @@ def _check_chat(body: ChatRequest, served: Served) -> None:
         raise bad("top_logprobs", "only a request with logprobs=true may have it")
     if body.top_logprobs:
         raise unsupported("top_logprobs", "only the sampled tokens' own are known here; expected 0")
-    if body.response_format is not None and body.response_format.type != "text":
-        raise unsupported("response_format", "samples are not held to a grammar; expected text")
+    _check_format(body, served)
     if body.tools:
         raise unsupported("tools", "no policy here is told of tools")
     if body.tool_choice not in (None, "none", "auto"):
@@ -199,10 +205,36 @@ def _check_chat(body: ChatRequest, served: Served) -> None:
         raise bad("answer_format", str(UnknownName("answer format", body.answer_format, PARSERS)))
 
 
+def _check_format(body: ChatRequest, served: Served) -> None:
+    form = body.response_format
+    if form is None or form.type == "text":
+        return
+    if form.type == "json_schema":
+        raise unsupported("response_format", "samples are not held to a schema; expected text or json_object")
+    if form.json_schema is not None:
+        raise bad("response_format.json_schema", "only the type json_schema has one")
+    if served.spec is not None:
+        raise unsupported("response_format", "a method writes as it needs to; expected text")
+    if not isinstance(served.policy, Streams):
+        raise unsupported("response_format", f"{served.policy_name} cannot be held to JSON; expected text")
+
+
 def _message(i: int, message: ChatMessage) -> Message:
     said = message.content if isinstance(message.content, str) else "".join(part.text for part in message.content)
     _check_text(f"messages.{i}.content", said)
     return Message("system" if message.role == "developer" else message.role, said)
+
+
+def _check_template(messages: tuple[Message, ...], served: Served) -> None:
+    """Some templates refuse some orders of roles, each in words of its own."""
+    encode = getattr(served.policy, "encode", None)
+    try:
+        if encode is not None:
+            encode(messages)
+    except Exception as error:
+        if not type(error).__module__.startswith("jinja2"):
+            raise
+        raise bad("messages", f"the chat template of {served.policy_name} refuses them: {error}") from error
 
 
 def _check_text(param: str, text: str) -> None:

@@ -37,10 +37,10 @@ class Tally:
 
 
 class Watched:
-    """`policy`, with an account of what was asked of it."""
+    """`policy`, with an account of what was asked of it; `as_json` holds all its samples to JSON."""
 
-    def __init__(self, policy: Policy, tally: Tally) -> None:
-        self._policy, self.tally = policy, tally
+    def __init__(self, policy: Policy, tally: Tally, as_json: bool = False) -> None:
+        self._policy, self.tally, self._as_json = policy, tally, as_json
 
     def __getattr__(self, name: str) -> Any:
         # What not every policy has, such as `encode`, is there if the policy has it.
@@ -69,7 +69,7 @@ class Watched:
         counted = isinstance(self._policy, Streams)
         try:
             if isinstance(self._policy, Streams):
-                completions = await self._policy.count(request, draw)
+                completions = await self._policy.count(request, draw, self._as_json)
             else:
                 completions = await self._policy.sample(request)
         except asyncio.CancelledError:
@@ -89,7 +89,7 @@ class Watched:
             return
         drawn = dict.fromkeys(range(request.n), 0)
         try:
-            async with aclosing(self._policy.stream(request)) as steps:
+            async with aclosing(self._policy.stream(request, self._as_json)) as steps:
                 async for pieces in steps:
                     for piece in pieces:
                         self.tally.drawing += piece.drawn - drawn[piece.index]
