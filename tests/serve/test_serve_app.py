@@ -14,7 +14,7 @@ from served import ASKED, SOLVED, Drip, refusal, serving, with_client, with_http
 
 from trivium.errors import RunError
 from trivium.policies.scripted import Scripted, endless, rambling, sums
-from trivium.search import method
+from trivium.search import METHODS, method
 from trivium.search.driver import solve
 from trivium.serve.app import build
 from trivium.serve.aside import Aside
@@ -364,6 +364,26 @@ def test_a_policy_that_computes_in_the_loop_keeps_nobody_waiting():
 
     health, said = with_http(serving(Aside(Blocking(sums()))), act)
     assert (health.status_code, said.json()["choices"][0]["message"]["content"]) == (200, SOLVED)
+
+
+@pytest.mark.parametrize("asked", [
+    [{"role": "user", "content": "What is 3 + 4?"}], [{"role": "user", "content": ""}],
+    [{"role": "system", "content": "be kind"}], [{"role": "user", "content": "{x} {} % \x00 \\boxed{"}],
+    [*ASKED, {"role": "assistant", "content": "x"}],
+])  # fmt: skip
+def test_every_method_answers_whatever_is_asked_or_says_what_it_needs(asked):
+    async def act(http):
+        found = {}
+        for name in METHODS.names():
+            for budget in ({}, {"budget": {"sampled_tokens": 5}}):
+                body = {"model": f"demo+{name}", "messages": asked, "max_tokens": 40, "seed": 1} | budget
+                found[name, str(budget)] = (await http.post("/v1/chat/completions", json=body)).status_code
+        return found
+
+    found = with_http(serving(Scripted(sums(0.6))), act)
+    needy = {name for (name, _), status in found.items() if status == 400}
+    assert set(found.values()) == {200, 400}
+    assert needy == {"act", "act-with-state", "plan-and-replan", "reflect"}, "those act in a world, and there is none"
 
 
 def test_a_template_may_refuse_an_order_of_roles():
