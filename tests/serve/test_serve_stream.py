@@ -102,26 +102,27 @@ def test_a_method_tells_how_far_it_is_and_then_its_answer(monkeypatch):
     assert last.usage.completion_tokens_details.reasoning_tokens == 3 * (len(SOLVED) + 1)
 
 
-def test_who_closes_a_stream_ends_it_and_pays_for_what_was_drawn(monkeypatch):
+@pytest.mark.parametrize("model", ["demo", "demo+vote:n=4"])
+def test_who_closes_a_stream_ends_it_and_pays_for_what_was_drawn(model, monkeypatch):
     monkeypatch.setattr("trivium.serve.stream.PROGRESS_SECONDS", 0.001)
     policy = Drip(endless)
     server = serving(policy)
 
     async def act(client):
-        for model in ("demo", "demo+vote:n=4"):
-            ask = {"model": model, "messages": ASKED, "stream": True, "max_tokens": 10**5}
-            async with await client.chat.completions.create(**ask) as stream:
-                async for _ in stream:
-                    break
-            for _ in range(20):
-                await asyncio.sleep(0)
-            assert policy.open == [0]
+        ask = {"model": model, "messages": ASKED, "stream": True, "max_tokens": 20_000}
+        async with await client.chat.completions.create(**ask) as stream:
+            await anext(aiter(stream))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert policy.open == [0]
 
     with_client(server, act)
     series = server.metrics.text().decode()
-    assert 'trivium_requests_total{route="/v1/chat/completions",status="499"} 2.0' in series
-    [spent] = [line for line in series.splitlines() if line.startswith('trivium_tokens_total{kind="sampled"')]
-    assert 0 < float(spent.split()[-1]) < 10**5, "what was drawn, not what was allowed"
+    assert 'trivium_requests_total{route="/v1/chat/completions",status="499"} 1.0' in series
+    spent = {line.split('"')[1]: float(line.split()[-1]) for line in series.splitlines()
+             if line.startswith("trivium_tokens_total{")}  # fmt: skip
+    assert 0 < spent["sampled"] < 20_000, "what was drawn, not what was allowed"
+    assert spent["prompt"] == len("user: What is 41 + 87 - 35?\nassistant: ")
 
 
 def test_what_is_wrong_from_the_start_has_a_status():
