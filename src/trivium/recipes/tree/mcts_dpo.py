@@ -27,7 +27,7 @@ Details that matter
   same tokens).  What a search spends on a prompt depends on the tree, so prompts are dealt until the tokens are spent.
 - Pairs want small rates and large batches.  On dev eight steps of 128 pairs at 3e-5 lifted bases of 62% and 60% to some
   75% and 69%, by either kind of pair alike; at 1e-4 they gained nothing, and three times as many steps of 32 pairs at
-  that rate ruined the model.  20,000 tokens of search give about 140 pairs of steps, plain samples 100 pairs of responses.
+  that rate ruined the model.  20,000 tokens of search give about 140 pairs of steps, of plain samples 100 of responses.
 - A search ends by itself after about 125 tokens here; the limit of 160 a prompt keeps the trees many and the run short.
 - Outcomes come from the verifier, on training problems only, in every arm alike.
 - `offline` makes all trees with the initial policy; `plain-steps` takes the pairs of steps from plain samples (no
