@@ -77,6 +77,6 @@ def test_json_is_json_and_raw_text_is_raw():
     for choice in held.choices:
         state = follow(State(), choice.message.content)
         assert state is not None
-        assert state.done == (choice.finish_reason == "stop")
+        assert state.done or choice.finish_reason == "length", "an object that is not closed was cut off"
     assert raw.usage.prompt_tokens == 5
     assert len(raw.choices) == 2
