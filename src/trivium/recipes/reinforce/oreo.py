@@ -27,9 +27,10 @@ Details that matter
 - The gradient of the square in step 3 is that of REINFORCE with 2 beta (R - beta sum_{i >= t} l_i - V(s_t)) as
   advantage, which is how it is computed; a test on a small tree finds the exact best policy and value.
 - The value is a copy of the policy with a head of zeros.  The state after the last token is not learned.
-- All arms see the same samples and as many responses in as many steps; each loss has a rate of its own, the best of
-  those tried on dev problems.  The value is a second network: `critic_tokens` says what it cost, and `rft-long`
-  imitates for twice as many steps.
+- All arms see the same samples and as many responses in as many steps.  The value is a second network: `critic_tokens`
+  says what it cost, and `rft-long` imitates for twice as many steps.
+- Imitation, DPO and learning by token each have the best of the rates tried on dev problems; `step` and `response` have
+  that of `token`, and less was tried for them, so that what `token` gains on them may be a matter of rate.
 - Rates differ by an order of magnitude: imitation is as good at 3e-5 as at 3e-4, learning by token holds up to 3e-5 and
   loses what it gained at 1e-4, by step it breaks at 3e-5, and DPO wants 3e-6.  Nothing here keeps a wrong response from
   being pushed far away: beta of 0.3 and ten times the leash hold at 1e-4 as well, and are no better than what the paper
