@@ -148,4 +148,5 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path):
         assert time.monotonic() - began < 10
         assert said.json()["choices"][0]["answer"] == "93", "what was under way is finished"
         assert names == ["slow", "slow+vote:n=3"]
-        assert (code, process.stderr.read()) == (130, "")
+        assert process.stderr.read() == ""
+        assert code in (130, 0), "0 where whoever started the tests ignores Ctrl-C, as shells do for what runs aside"
