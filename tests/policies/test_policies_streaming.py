@@ -92,7 +92,7 @@ def test_listeners_share_the_batch_with_all_others():
 
     asyncio.run(go())
     assert policy.engine.counters.steps < 2 * 8
-    assert not policy.engine.company
+    assert not policy.engine.busy
 
 
 def test_who_stops_listening_frees_the_rows():
@@ -109,7 +109,6 @@ def test_who_stops_listening_frees_the_rows():
     [left] = asyncio.run(go())
     assert left.segment.ids == asyncio.run(local().sample(ask("other", seed=3)))[0].segment.ids
     assert not policy.engine.busy
-    assert not policy.engine.company
     assert policy.engine.cache.used == 0
 
 
@@ -129,7 +128,7 @@ def test_tokens_are_counted_also_of_a_call_that_is_broken_off():
     counted, plain = asyncio.run(go())
     assert [c.segment.ids for c in counted] == [c.segment.ids for c in plain]
     assert len(drawn) == 19
-    assert not policy.engine.company
+    assert not policy.engine.busy
 
 
 def test_a_reader_that_is_cancelled_before_the_first_token_leaves_nothing():
@@ -145,7 +144,6 @@ def test_a_reader_that_is_cancelled_before_the_first_token_leaves_nothing():
 
     asyncio.run(go())
     assert not policy.engine.busy
-    assert not policy.engine.company
 
 
 def test_a_slow_reader_gets_longer_pieces_and_misses_nothing():
@@ -176,7 +174,7 @@ def test_errors_come_out_of_the_stream():
     policy.engine._model = broken
     with pytest.raises(MemoryError):
         asyncio.run(heard(policy, ask()))
-    assert not policy.engine.company
+    assert not policy.engine.busy
 
 
 def test_samples_held_to_json_run_in_one_batch_with_free_ones():
@@ -202,7 +200,7 @@ def test_samples_held_to_json_run_in_one_batch_with_free_ones():
     scores = asyncio.run(policy.score(ask("j"), [c.segment for c in held]))
     for completion, score in zip(held, scores, strict=True):
         assert score == pytest.approx(completion.segment.logprobs, abs=1e-3), "log-probs are the model's own"
-    assert not policy.engine.company
+    assert not policy.engine.busy
 
 
 def test_json_needs_a_token_that_ends():

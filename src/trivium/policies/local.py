@@ -58,13 +58,20 @@ class LocalPolicy(Chat):
 
         Raises ContextFull when the prompt does not fit into the model's context.
         """
+        return await self._completed(self._job(request))
+
+    def _job(self, request: Request) -> Job:
+        """What the engine is asked for."""
         if request.n < 1:
             raise UserError(f"n={request.n} samples: expected at least 1")
         prompt = self.prompt(request, self.model.c.context)
         # A search that goes on from steps stops at them, or says how far it got, and a talk goes on from its turns.
         talk = any(message.role == "assistant" for message in request.messages)
         keep = bool(request.prefix or request.sampling.stop or talk)
-        job = Job(prompt, request.sampling, request.n, request.seed, keep)
+        return Job(prompt, request.sampling, request.n, request.seed, keep)
+
+    async def _completed(self, job: Job) -> list[Completion]:
+        """The samples of a job once they are made; a call that is broken off takes them out of the batch."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Row]] = loop.create_future()
         if self._pump is None or self._pump.done() or self._pump.get_loop() is not loop:
@@ -80,7 +87,7 @@ class LocalPolicy(Chat):
             self._waiting.pop(job, None)
             self.engine.cancel(job)
             raise
-        shared = self.prompt_segment(prompt, self.version)
+        shared = self.prompt_segment(job.prompt, self.version)
         return [self._completion(shared, row) for row in rows]
 
     async def score(self, request: Request, continuations: Sequence[Segment]) -> list[tuple[float, ...]]:

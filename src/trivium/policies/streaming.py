@@ -6,7 +6,6 @@ It is a `LocalPolicy` whose engine has listeners and can hold samples to JSON; t
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, fields
@@ -28,18 +27,11 @@ Hear = Callable[[Row, bool], None]
 
 
 @dataclass(eq=False, slots=True)
-class Company:
-    """What goes with a job of `left` samples that have not ended: who hears of its tokens, and where each sample is in
-    its JSON object, if it is held to one.
-    """
+class ToldJob(Job):
+    """A job of which somebody hears.  `states` says where each sample is in its JSON object, if it is held to one."""
 
-    hear: Hear
-    states: list[State] | None
-    left: int
-
-
-_WITH: contextvars.ContextVar[tuple[Hear, bool] | None] = contextvars.ContextVar("trivium_policies_with", default=None)
-"""Who hears of the job that the current task submits, and whether it is held to JSON."""
+    hear: Hear = lambda row, over: None
+    states: list[State] | None = None
 
 
 class TellingEngine(Engine):
@@ -50,46 +42,25 @@ class TellingEngine(Engine):
 
     def __init__(self, model: Decoder, *, texts: Callable[[], Sequence[str]], **options: Any) -> None:
         super().__init__(model, **options)
-        self.company: dict[Job, Company] = {}
         self._json = JsonDraw(self.eos, texts)
-
-    def submit(self, job: Job) -> None:
-        super().submit(job)
-        if (wanted := _WITH.get()) is not None:
-            hear, as_json = wanted
-            self.company[job] = Company(hear, [State()] * job.n if as_json else None, job.n)
-
-    def cancel(self, job: Job) -> None:
-        self.company.pop(job, None)
-        super().cancel(job)
-
-    def reset(self) -> None:
-        self.company.clear()
-        super().reset()
 
     def step(self) -> list[Row]:
         ended = super().step()
-        if self.company:
-            for row, over in itertools.chain(((row, False) for row in self.rows), ((row, True) for row in ended)):
-                company = self.company.get(row.job)
-                if company is None:
-                    continue
-                company.hear(row, over)
-                company.left -= over
-                if not company.left:
-                    del self.company[row.job]
+        for row, over in itertools.chain(((row, False) for row in self.rows), ((row, True) for row in ended)):
+            if isinstance(row.job, ToldJob):
+                row.job.hear(row, over)
         return ended
 
     def _sample(self, logits: torch.Tensor) -> list[Row]:
         """As the engine does; the rows that are held to JSON come with one token to choose from."""
         drawn: list[tuple[Row, float]] = []
         for i, row in enumerate(self.rows):
-            company = self.company.get(row.job)
-            if company is None or company.states is None:
+            states = row.job.states if isinstance(row.job, ToldJob) else None
+            if states is None:
                 continue
             if not drawn:
                 logits = logits.clone()
-            token, logprob, company.states[row.index] = self._json.draw(logits[i], row, company.states[row.index])
+            token, logprob, states[row.index] = self._json.draw(logits[i], row, states[row.index])
             logits[i] = float("-inf")
             logits[i, token] = 0.0
             drawn.append((row, logprob))
@@ -127,12 +98,7 @@ class StreamingPolicy(LocalPolicy):
         `as_json` holds every sample to one JSON object, drawn from the model's distribution over the tokens that can
         come next; a sample that reaches its limit first is the beginning of one.
         """
-        self._check_ends(as_json)
-        before = _WITH.set((lambda row, over: drawn(), as_json))
-        try:
-            return await self.sample(request)
-        finally:
-            _WITH.reset(before)
+        return await self._completed(self._told(request, lambda row, over: drawn(), as_json))
 
     async def stream(self, request: Request, as_json: bool = False) -> AsyncGenerator[list[Piece], None]:
         """What `sample`, or `count`, gives, as it is drawn: after each step the new pieces of this request's samples.
@@ -140,16 +106,13 @@ class StreamingPolicy(LocalPolicy):
         Who reads slowly gets longer pieces.  Closing the generator takes the samples out of the batch.  Raises what
         `sample` raises, at the latest in place of the last piece.
         """
-        self._check_ends(as_json)
         fresh, news = dict[int, tuple[Row, bool]](), asyncio.Event()
 
         def hear(row: Row, over: bool) -> None:
             fresh[row.index] = row, over
             news.set()
 
-        context = contextvars.copy_context()
-        context.run(_WITH.set, (hear, as_json))
-        call = asyncio.get_running_loop().create_task(self.sample(request), context=context)
+        call = asyncio.create_task(self._completed(self._told(request, hear, as_json)))
         call.add_done_callback(lambda _: news.set())
         texts = [Unfolding(self.decode, request.sampling.stop) for _ in range(request.n)]
         shared: Segment | None = None
@@ -174,10 +137,13 @@ class StreamingPolicy(LocalPolicy):
         every = [[i] for i in range(self.model.c.vocab)]
         return list(self.tokenizer.batch_decode(every, skip_special_tokens=True))
 
-    def _check_ends(self, as_json: bool) -> None:
-        """Raises Unsupported where an object that is closed could not end the sample."""
+    def _told(self, request: Request, hear: Hear, as_json: bool) -> ToldJob:
+        """A request's job.  Raises Unsupported where an object that is closed could not end the sample."""
         if as_json and not self.eos:
             raise Unsupported(f"{self.name} has no token that ends a sample, so none can be held to JSON")
+        job = self._job(request)
+        states = [State()] * job.n if as_json else None
+        return ToldJob(job.prompt, job.sampling, job.n, job.seed, job.keep, hear, states)
 
     def _piece(self, text: Unfolding, row: Row, shared: Segment | None) -> Piece:
         """What is new of a row; its last piece where `shared`, the prompt, is given."""
