@@ -7,36 +7,21 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from trivium.serve.around import Around
 from trivium.types import Completion, Policy, Request, Segment
 
 T = TypeVar("T")
 
 
-class Aside:
+class Aside(Around):
     """`policy` with its calls made one after another in a thread of their own.
 
     A call that has begun cannot be broken off there; one that waits for its turn can.
     """
 
     def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+        super().__init__(policy)
         self._thread = ThreadPoolExecutor(1, "trivium-serve-aside")
-
-    def __getattr__(self, name: str) -> Any:
-        # What not every policy has, such as `encode`, is there if the policy has it.
-        return getattr(self._policy, name)
-
-    @property
-    def name(self) -> str:
-        return self._policy.name
-
-    @property
-    def version(self) -> str:
-        return self._policy.version
-
-    @property
-    def capabilities(self) -> frozenset[str]:
-        return self._policy.capabilities
 
     async def sample(self, request: Request) -> list[Completion]:
         return await self._call(lambda: self._policy.sample(request))

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
 
 from trivium.policies.pieces import Piece, Streams, before_stop
+from trivium.serve.around import Around
 from trivium.serve.asked import prompt_tokens
 from trivium.types import Completion, Policy, Request, Segment, Usage
 
@@ -36,27 +36,12 @@ class Tally:
         return self.used + self.lost
 
 
-class Watched:
+class Watched(Around):
     """`policy`, with an account of what was asked of it; `as_json` holds all its samples to JSON."""
 
     def __init__(self, policy: Policy, tally: Tally, as_json: bool = False) -> None:
-        self._policy, self.tally, self._as_json = policy, tally, as_json
-
-    def __getattr__(self, name: str) -> Any:
-        # What not every policy has, such as `encode`, is there if the policy has it.
-        return getattr(self._policy, name)
-
-    @property
-    def name(self) -> str:
-        return self._policy.name
-
-    @property
-    def version(self) -> str:
-        return self._policy.version
-
-    @property
-    def capabilities(self) -> frozenset[str]:
-        return self._policy.capabilities
+        super().__init__(policy)
+        self.tally, self._as_json = tally, as_json
 
     async def sample(self, request: Request) -> list[Completion]:
         drawn = 0
