@@ -84,7 +84,7 @@ class Lab(Generic[S]):
 
     def apart(self) -> Lab[S]:
         """A lab of the same seed and settings whose cost is not this arm's: to look at what another arm did."""
-        return Lab(self.slug, self.own, self.size, self.size_name, self.seed, self.policy_spec, say=self.say)
+        return type(self)(self.slug, self.own, self.size, self.size_name, self.seed, self.policy_spec, say=self.say)
 
     def charge(self, unit: str, amount: float) -> None:
         """Add to what this arm has spent."""

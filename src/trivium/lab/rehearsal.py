@@ -31,9 +31,6 @@ class Rehearsal(Lab[S]):
         made = make_task(task) if isinstance(task, str) else task
         return made.problems("dev", n, APART + (self.seed if seed is None else seed))
 
-    def apart(self) -> Rehearsal[S]:
-        return Rehearsal(self.slug, self.own, self.size, self.size_name, self.seed, self.policy_spec, say=self.say)
-
 
 def rehearse(
     module: str, recipe: Recipe, size: str, arms: Sequence[str], changes: Sequence[str], seed: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trivium.lab.wrapped import Wrapped
-from trivium.types import Problem, Split, Verdict
+from trivium.types import Problem, Verdict
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,7 @@ class WholeWork(Wrapped):
     For tasks whose verdicts have the part `steps`, the share of the work that is right.
     """
 
-    def problems(self, split: Split, n: int, seed: int = 0) -> list[Problem]:
-        return self.task.problems(split, n, seed)
-
     def verify(self, problem: Problem, response: str) -> Verdict:
-        verdict = self.task.verify(problem, response)
+        verdict = super().verify(problem, response)
         lucky = verdict.correct and verdict.parts["steps"] < 1
         return Verdict.wrong(verdict.answer) if lucky else verdict

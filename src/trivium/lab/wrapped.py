@@ -1,15 +1,15 @@
-"""What tasks that change another task's problems have in common: its name, its limits and its verdicts."""
+"""What tasks that change something of another task have in common: all the rest of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trivium.types import Problem, Task, Verdict
+from trivium.types import Problem, Split, Task, Verdict
 
 
 @dataclass(frozen=True)
 class Wrapped:
-    """Passes everything on to the task inside; its problems are for who inherits."""
+    """Passes everything on to the task inside; who inherits says what is different."""
 
     task: Task
 
@@ -24,6 +24,9 @@ class Wrapped:
     @property
     def max_tokens(self) -> int:
         return self.task.max_tokens
+
+    def problems(self, split: Split, n: int, seed: int = 0) -> list[Problem]:
+        return self.task.problems(split, n, seed)
 
     def verify(self, problem: Problem, response: str) -> Verdict:
         return self.task.verify(problem, response)
