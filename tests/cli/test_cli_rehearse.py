@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from trivium.cli import main as cli
+from trivium.cli.rehearse import _numbers
 
 Capture = pytest.CaptureFixture[str]
 ASKED = ["rehearse", "rise", "--size", "smoke", "--arm", "imitation", "--set", "test=5", "--set", "lesson.steps=1"]
@@ -38,3 +40,9 @@ def test_sizes_and_settings_that_are_none_are_named(capsys: Capture) -> None:
     assert "unknown size 'full'" in capsys.readouterr().err
     assert cli.main(["rehearse", "rise", "--set", "lrr=1"]) == 2
     assert "Did you mean lr?" in capsys.readouterr().err
+
+
+def test_a_mean_that_there_is_none_of_is_written_too() -> None:
+    assert _numbers({"accuracy": 0.70625, "tokens": 24.0, "spent": 12345, "gain": math.nan}) == (
+        "accuracy 0.7063, tokens 24, spent 12,345, gain nan"
+    )

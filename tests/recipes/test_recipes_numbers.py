@@ -40,6 +40,11 @@ def test_questions_may_want_more_where_seeds_agree() -> None:
     assert to_decide(agreed).startswith("about 4 seeds")
 
 
+def test_one_seed_has_no_spread_to_reckon_with() -> None:
+    alone = line(0.01) | {"effects_by_seed": [0.02], "seeds": 1, "low": -0.1, "high": 0.1}
+    assert "one has no spread" in to_decide(alone)
+
+
 @pytest.mark.parametrize("decided", [line(0.2, verdict="refuted"), line(0.0) | {"low": 0.1, "high": 0.3}])
 def test_what_is_decided_or_spoilt_by_its_null_arm_says_nothing(decided: dict[str, Any]) -> None:
     assert to_decide(decided) == ""

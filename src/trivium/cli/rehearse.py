@@ -47,5 +47,5 @@ def command(
 def _numbers(named: Mapping[str, float]) -> str:
     """`accuracy 0.706, tokens 24.3`: four digits that say something, whole numbers in full."""
     return ", ".join(
-        f"{name} {value:,.0f}" if value == int(value) else f"{name} {value:.4g}" for name, value in named.items()
+        f"{name} {value:,.0f}" if float(value).is_integer() else f"{name} {value:.4g}" for name, value in named.items()
     )

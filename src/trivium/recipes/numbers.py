@@ -92,6 +92,8 @@ def to_decide(line: Line) -> str:
     if line["verdict"] != "inconclusive" or not line["low"] <= line["margin"] <= line["high"]:
         return ""
     effects, minutes = line["effects_by_seed"], line["minutes"] / line["seeds"]
+    if len(effects) < 2:
+        return "more seeds: one has no spread to reckon with"
     needed = values_to_exclude(effects, line["margin"])
     if needed is None:
         return "no number of seeds like these would do: the effect lies at its margin"
