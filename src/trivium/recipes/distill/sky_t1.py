@@ -35,7 +35,7 @@ Details that matter
 - The student must know much already: this one solves 57% of dev problems, and 95% after 120 steps on correct traces at
   a rate of 1e-3.  Pretrained on one or two operations alone it gets to 64% in 160 steps at 2e-3, and any spoilt kind
   stays at the 8 to 11% that guessing gives.  So it does from this student too at 1e-3, in 60 steps: with every digit
-  learned from anew nothing is left to compare, which is why the rate is smaller.
+  learned from anew nothing is left to compare.  The smaller rate is a guess that no dev run has tried.
 - Paths in graphs with two edges a node do not do for this: walking on at random reaches a goal four edges away in four
   of five graphs, and the answer alone taught more than a search in as many steps.
 
