@@ -30,12 +30,15 @@ Details that matter
 - Shuffling keeps the tokens of a trace, and corrupting and inserting nearly do; deleting and `answer-only` do not (see
   the budgets).
 - p and f are not the same unit: the claims compare p = 0.5 with f = 0.67, as the paper's headline does.
-- `untuned` never saw a trace: if it too beats the shuffled arm, that one was harmed rather than not taught (null).
-- `answer-only` is the trivial rival: the same instances, the answer alone.
-- The student must know much already: this one solves 57% of dev problems, and 95% after 120 steps on correct traces at
-  a rate of 1e-3.  Pretrained on one or two operations alone it gets to 64% in 160 steps at 2e-3, and any spoilt kind
-  stays at the 8 to 11% that guessing gives.  So it does from this student too at 1e-3, in 60 steps: with every digit
-  learned from anew nothing is left to compare.  The smaller rate is a guess that no dev run has tried.
+- `untuned` never saw a trace.  Where it too beats the shuffled arm, that one was harmed rather than not taught; whether
+  half-corrupted traces teach anything is therefore a claim of its own.
+- `content-100` keeps the structure and nothing else, and should collapse (null).  `answer-only` is the trivial rival:
+  the same instances, the answer alone.
+- The student must know much already and learn slowly: this one solves 55% of dev problems, and after 60 steps at a rate
+  of 8e-5 81% with correct traces, 32% with half-corrupted, 24% with shuffled and 22% with wholly corrupted ones.  At
+  3e-5 nothing of the content is lost, not even by `content-100` (55%); at 2e-4 and above every spoilt kind is at what
+  guessing gives, for every digit is then learned anew.  Pretrained on pieces of fewer operations the student never
+  learns to go on from traces with errors in them.
 - Paths in graphs with two edges a node do not do for this: walking on at random reaches a goal four edges away in four
   of five graphs, and the answer alone taught more than a search in as many steps.
 
@@ -82,9 +85,9 @@ class Size:
     lesson_steps: int = 700
     lesson_lr: float = 5e-3
     examples: int = 2000
-    steps: int = 120
+    steps: int = 60
     batch: int = 32
-    lr: float = 2e-4
+    lr: float = 8e-5
     test: int = 500
 
 
@@ -165,8 +168,12 @@ RECIPE = Recipe(
             "half of the content corrupted costs less than two thirds of the steps shuffled",
             better="content-50", worse="shuffled", margin=0.03,
             matched=("pretrain_tokens", "optimiser_steps", "trained_tokens"),
-            null="untuned", rivals=("answer-only", "content-100"),
+            null="content-100", rivals=("answer-only", "untuned"),
             paper="average of four benchmarks: 66.3 as they are, 64.2 with half of the digits random, 57.2 shuffled",
+        ),
+        Claim(
+            "and half-corrupted traces teach: the student is better than it was", better="content-50", worse="untuned",
+            margin=0.03, matched=("pretrain_tokens",), rivals=("correct",), paper="56.7 before, 64.2 after",
         ),
         Claim(
             "and less than two thirds of the steps replaced by steps of other traces",
@@ -184,6 +191,6 @@ RECIPE = Recipe(
             paper="short solutions of the same problems lower MATH500 from 84.8 to 70.4, where long ones raise it",
         ),
     ],
-    seeds=5,
-    tried=10,
+    seeds=6,
+    tried=18,
 )  # fmt: skip
