@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from trivium.cli import main as cli
+from trivium.serve.address import bound
 
 Capture = pytest.CaptureFixture[str]
 
@@ -18,17 +19,18 @@ def _own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
 
 
+@pytest.mark.enable_socket
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (["serve", "--policy", "scriptd"], "Did you mean scripted?"),
-        (["serve", "--policy", "scripted", "--method", "voet"], "Did you mean vote?"),
-        (["serve", "--policy", "scripted", "--policy", "scripted"], "already a policy 'scripted'"),
-        (["serve", "--policy", "scripted", "--answer-format", "numbr"], "Did you mean number?"),
+        (["serve", "--policy", "scriptd", "--port", "0"], "Did you mean scripted?"),
+        (["serve", "--policy", "scripted", "--method", "voet", "--port", "0"], "Did you mean vote?"),
+        (["serve", "--policy", "scripted", "--policy", "scripted", "--port", "0"], "already a policy 'scripted'"),
+        (["serve", "--policy", "scripted", "--answer-format", "numbr", "--port", "0"], "Did you mean number?"),
         (["serve", "--policy", "scripted", "--host", "0.0.0.0"], "trivium key create NAME"),
         (["serve", "--policy", "scripted", "--keys", "nowhere.json"], "there is no such file"),
         (["serve", "--policy", "scripted", "--port", "70000"], "See: trivium serve --help"),
-        (["serve", "--policy", "scripted", "--voice", "judge"], "NAME=POLICY"),
+        (["serve", "--policy", "scripted", "--voice", "judge", "--port", "0"], "NAME=POLICY"),
         (["key", "creat", "ann"], "Did you mean create?"),
         (["key", "create"], "needs a name"),
         (["key", "create", "a/b"], "expected 1 to 64 letters"),
@@ -43,6 +45,13 @@ def test_wrong_input_is_one_message_and_exit_code_2(line: list[str], words: str,
     assert words in said.err
     assert said.err.startswith("trivium: ")
     assert said.out == ""
+
+
+@pytest.mark.enable_socket
+def test_a_port_that_is_taken_is_noticed_before_models_are_loaded(capsys: Capture) -> None:
+    with bound("127.0.0.1", 0) as taken:
+        assert cli.main(["serve", "--policy", "no-such-model", "--port", str(taken.getsockname()[1])]) == 2
+    assert "cannot listen at 127.0.0.1" in capsys.readouterr().err
 
 
 def test_without_the_extra_one_line_says_what_to_install(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -206,6 +208,44 @@ def test_spending_survives_a_restart_and_ends_with_the_day(tmp_path: Path):
     path.write_text("[]")
     with pytest.raises(DataError, match="delete the file"):
         Spending(path)
+
+
+def test_servers_that_share_a_file_add_up(tmp_path: Path):
+    ann, bob, path = Key("ann", "h", "", tokens_per_day=100), Key("bob", "i", ""), tmp_path / "spent.json"
+    here, there = Spending(path), Spending(path)
+    here.spend(ann, 30)
+    there.spend(ann, 40)
+    there.spend(bob, 5)
+    for spending in (here, there, here):
+        spending.save()
+    assert json.loads(path.read_text())["tokens"] == {"h": 70, "i": 5}
+    assert [s.spent(key) for s in (here, there) for key in (ann, bob)] == [70, 5, 70, 5]
+    assert Account(here).left(ann) == 30
+
+
+def test_processes_that_save_at_once_lose_nothing(tmp_path: Path):
+    path = tmp_path / "spent.json"
+    code = (
+        "import sys; from pathlib import Path; from trivium.serve.keys import Key; "
+        "from trivium.serve.limits import Spending; s = Spending(Path(sys.argv[1]))\n"
+        "for _ in range(40): s.spend(Key('ann', 'h', ''), 1); s.save()"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in running] == [0, 0, 0]
+    assert json.loads(path.read_text())["tokens"] == {"h": 120}
+
+
+def test_what_could_not_be_saved_is_saved_later(tmp_path: Path):
+    key, path = Key("ann", "h", ""), tmp_path / "spent.json"
+    spending = Spending(path)
+    spending.spend(key, 5)
+    path.mkdir()
+    with pytest.raises(OSError):
+        spending.save()
+    path.rmdir()
+    spending.spend(key, 6)
+    spending.save()
+    assert json.loads(path.read_text())["tokens"] == {"h": 11}
 
 
 def test_what_is_set_aside_comes_back():

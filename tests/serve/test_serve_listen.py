@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,9 +18,10 @@ from served import ASKED, SOLVED, Drip, serving
 
 from trivium.errors import UserError
 from trivium.policies.scripted import endless, sums
+from trivium.serve.address import bound
 from trivium.serve.app import Server
 from trivium.serve.keys import KeyFile
-from trivium.serve.listen import bound, prepare
+from trivium.serve.listen import prepare
 
 LOOPBACK = pytest.mark.enable_socket
 
@@ -105,6 +107,27 @@ def test_a_stop_gives_streams_their_time_and_then_an_error():
     chunks, code = asyncio.run(go())
     assert chunks > 10
     assert code == "server_stopping"
+
+
+@LOOPBACK
+def test_small_answers_do_not_wait_for_acknowledgements():
+    """asyncio switches Nagle's algorithm off where a socket says that it is TCP."""
+
+    async def go():
+        accepted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def connected(reader, writer):
+            sock = writer.get_extra_info("socket")
+            accepted.set_result(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with bound("127.0.0.1", 0) as listening:
+            async with await asyncio.start_server(connected, sock=listening):
+                _, writer = await asyncio.open_connection(*listening.getsockname())
+                writer.close()
+                return await accepted
+
+    assert asyncio.run(go()) == 1
 
 
 @LOOPBACK

@@ -33,10 +33,11 @@ def command(
     if absent:
         raise MissingPackage("trivium serve", absent[0], "pip install 'trivium[serve]'")
 
+    from trivium.serve.address import bound
     from trivium.serve.app import Server
     from trivium.serve.asked import Defaults
     from trivium.serve.keys import KeyFile, default_path
-    from trivium.serve.listen import bound, prepare
+    from trivium.serve.listen import check_reach, prepare
     from trivium.serve.models import load
 
     path = keys or default_path()
@@ -45,16 +46,15 @@ def command(
     known = KeyFile(path) if path.is_file() else None
     if known is not None and not any(key.revoked is None for key in known.keys()):  # noqa: SIM118 (no mapping)
         raise UserError(f"all keys in {path} are revoked, so nobody could ask; make one with: trivium key create NAME")
-    models = load(policy, method, dict(named_voices(voice)))
-    server = Server(
-        models, Defaults(max_tokens, answer_format), known, path.with_name("spent.json") if known else None, max_bytes,
-        max_requests, timeout,
-    )  # fmt: skip
+    check_reach(host, known)
+    with bound(host, port) as socket:  # before models are loaded, which takes long
+        models = load(policy, method, dict(named_voices(voice)))
+        spent = path.with_name("spent.json") if known else None
+        server = Server(models, Defaults(max_tokens, answer_format), known, spent, max_bytes, max_requests, timeout)
 
-    def ready(address: str) -> None:
-        print(f"serving at {address} ({'with' if known else 'without'} API keys; Ctrl-C stops)")
-        for served in models.listed():
-            print(f"  {served.name}", flush=True)
+        def ready(address: str) -> None:
+            print(f"serving at {address} ({'with' if known else 'without'} API keys; Ctrl-C stops)")
+            for served in models.listed():
+                print(f"  {served.name}", flush=True)
 
-    listener = prepare(server, host, port, grace, ready)
-    listener.run(sockets=[bound(host, port)])
+        prepare(server, host, port, grace, ready).run(sockets=[socket])

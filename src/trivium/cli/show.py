@@ -23,6 +23,10 @@ from trivium.store import Run, query
 from trivium.store.ledger import LEDGER, latest, read
 from trivium.types import Question
 
+RECORDED = (
+    "SELECT count(*) AS traces, count(score) AS scored, sum(sampled_tokens)::BIGINT AS sampled_tokens FROM traces"
+)
+
 
 def command(
     name: str = typer.Argument(..., help="A task, policy, method, objective, reward or recipe, or a run."),
@@ -77,8 +81,13 @@ def _show_run(run: Run, as_json: bool) -> None:
     if as_json:
         print_json({**about, "result": result, "last": numbers or None})
         return
-    print(f"{about['name']}: {'finished' if result else 'not finished'}, started {about['created']}\n\nSettings")
+    state = "a record" if run.verb == "gateway" else "finished" if result else "not finished"
+    print(f"{about['name']}: {state}, started {about['created']}\n\nSettings")
     print_columns(settings_text(about["settings"]), indent=2)
+    if run.verb == "gateway":
+        [counts] = query(run, RECORDED)
+        print(f"\nIn its traces (made anew by: trivium gateway --traces {run.path})")
+        print_columns([(name.replace("_", " "), f"{count or 0:,}") for name, count in counts.items()], indent=2)
     if result:
         from trivium.report import judge
 
@@ -90,7 +99,7 @@ def _show_run(run: Run, as_json: bool) -> None:
         print(f"\nStep {numbers.pop('step'):g} of {numbers.pop('steps'):g}")
         print_columns([(name, f"{value:.6g}") for name, value in numbers.items()], indent=2)
     if not result:
-        print(f"\nContinue with: trivium {run.verb} --resume {run.path}")
+        print(f"\nContinue with: {run.go_on()}")
 
 
 def _show_recipe(slug: str, ledger: Path, as_json: bool) -> None:

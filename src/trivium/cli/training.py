@@ -61,7 +61,7 @@ def _go_on(
         )
     run = find_run(resume, runs)
     if run.verb != verb:
-        raise UserError(f"{run.path} is a run of trivium {run.verb}; go on with: trivium {run.verb} --resume {resume}")
+        raise UserError(f"{run.path} is a run of trivium {run.verb}; go on with: {run.go_on(resume)}")
     if run.result:
         raise UserError(f"{run.path} is finished; look at it with: trivium show {run.path}")
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trivium.errors import UserError
 from trivium.report.charts import learning_curve, small_charts, speed
 from trivium.report.finding import interval, judge, percent
 from trivium.report.text import text
@@ -25,8 +26,11 @@ def write_report(run: Run) -> Path:
     """Write `report.html` into the run's folder, finished or not, and return its path.
 
     Raises:
+        UserError: a run that trains nothing.
         RunError: the disk is full.
     """
+    if run.verb == "gateway":
+        raise UserError(f"{run.path} is the record of a gateway, which has no report; see: trivium show {run.path}")
     rows = list(run.rows())
     path = run.path / "report.html"
     if run.verb == "improve":

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 from trivium.errors import UserError
 from trivium.policies.pieces import before_stop
 from trivium.search.driver import run
-from trivium.serve.asked import Asked
+from trivium.serve.asked import Asked, prompt_ids
 from trivium.serve.errors import ApiError, of_user_error
 from trivium.serve.watched import Watched
-from trivium.types import Completion, Finish, Policy, Trace, Usage
+from trivium.types import Completion, Finish, Policy, Segment, Trace, Usage
 
 T = TypeVar("T")
 Token = tuple[str, float]
@@ -29,7 +29,7 @@ LOG = logging.getLogger("trivium.serve")
 class Choice:
     """One of the answers; `tokens` where log-probs were asked for, `answer` where a method read one.
 
-    `told` is how many sampled tokens the text is made of.
+    `told` is how many sampled tokens the text is made of.  `sampled` is what was drawn, where ids were asked for.
     """
 
     text: str
@@ -37,6 +37,7 @@ class Choice:
     told: int
     tokens: tuple[Token, ...] | None = None
     answer: str | None = None
+    sampled: Segment | None = None
 
 
 def finish_reason(finish: Finish) -> str:
@@ -112,7 +113,8 @@ async def _samples(asked: Asked, watched: Watched, i: int) -> list[Choice]:
 def plain(completion: Completion, asked: Asked, tokens: tuple[Token, ...] | None = None) -> Choice:
     """A sample as a choice."""
     text = before_stop(completion.text, asked.sampling.stop)
-    return Choice(text, finish_reason(completion.finish), completion.usage.sampled_tokens, tokens)
+    sampled = completion.segment if asked.token_ids else None
+    return Choice(text, finish_reason(completion.finish), completion.usage.sampled_tokens, tokens, sampled=sampled)
 
 
 def token_texts(watched: Watched, ids: Sequence[int], logprobs: Sequence[float]) -> list[Token]:
@@ -155,7 +157,29 @@ def reply(asked: Asked, heading: Heading, choices: Sequence[Choice], usage: Usag
     write = _chat_choice if asked.chat else _text_choice
     spent = usage_fields(usage, sum(choice.told for choice in choices))
     kind = "chat.completion" if asked.chat else "text_completion"
-    return heading.fields(kind) | {"choices": [write(i, choice) for i, choice in enumerate(choices)], "usage": spent}
+    written = [write(i, choice) for i, choice in enumerate(choices)]
+    body = heading.fields(kind) | {"choices": written, "usage": spent}
+    prompts = prompts_told(asked)
+    if asked.chat:
+        return body | prompts[0]
+    for i, choice in enumerate(written if asked.token_ids else ()):
+        choice |= prompts[i // asked.n]
+    return body
+
+
+def prompts_told(asked: Asked) -> list[dict[str, Any]]:
+    """The field with the ids of each request's prompt, where they were asked for.
+
+    As vLLM has it, a chat's stands in the answer, and each choice of a completion has its own.
+    """
+    if not asked.token_ids:
+        return [{}]
+    return [{"prompt_token_ids": prompt_ids(asked.served.policy, request)} for request in asked.requests]
+
+
+def sampled_fields(ids: Sequence[int], logprobs: Sequence[float]) -> dict[str, Any]:
+    """What was drawn: the tokens whose text is in the answer and the others, such as the one that ended the sample."""
+    return {"token_ids": ids, "token_logprobs": logprobs}
 
 
 def usage_fields(usage: Usage, told: int) -> dict[str, Any]:
@@ -193,10 +217,15 @@ def _chat_choice(index: int, choice: Choice) -> dict[str, Any]:
     return {
         "index": index, "message": {"role": "assistant", "content": choice.text, "refusal": None},
         "logprobs": None if choice.tokens is None else chat_logprobs(choice.tokens), "finish_reason": choice.finish,
-        "answer": choice.answer,
+        "answer": choice.answer, **_sampled(choice),
     }  # fmt: skip
 
 
 def _text_choice(index: int, choice: Choice) -> dict[str, Any]:
     logprobs = None if choice.tokens is None else text_logprobs(choice.tokens)
-    return {"index": index, "text": choice.text, "logprobs": logprobs, "finish_reason": choice.finish}
+    fields = {"index": index, "text": choice.text, "logprobs": logprobs, "finish_reason": choice.finish}
+    return fields | _sampled(choice)
+
+
+def _sampled(choice: Choice) -> dict[str, Any]:
+    return {} if choice.sampled is None else sampled_fields(choice.sampled.ids, choice.sampled.logprobs)

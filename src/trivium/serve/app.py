@@ -29,13 +29,12 @@ from trivium.serve.limits import Account, Spending
 from trivium.serve.metrics import Metrics
 from trivium.serve.models import Models
 from trivium.serve.stream import event, events
-from trivium.serve.turns import Stopped, Turn, Turns
+from trivium.serve.turns import Stopped, Turn, Turns, attending
 from trivium.serve.watched import Tally, Watched
 
 LOG = logging.getLogger("trivium.serve")
 GONE = 499
 """The status of a request whose client left; nobody receives it, and it is counted."""
-SAVE_SECONDS = 5.0
 LAST_SECONDS = 1.0
 """How long the last bytes of a stream may take."""
 
@@ -73,15 +72,6 @@ class Server:
 
     def account(self, key: Key) -> Account:
         return self._accounts.setdefault(key.hash, Account(self.spending))
-
-    async def keep_spending(self) -> None:
-        """Write what keys have spent every few seconds."""
-        while True:
-            await asyncio.sleep(SAVE_SECONDS)
-            try:
-                self.spending.save()
-            except Exception as error:
-                LOG.error("could not write what keys have spent: %s", error)
 
 
 @dataclass(slots=True)
@@ -121,7 +111,7 @@ class Work:
     async def whole(self, request: Request) -> Response:
         try:
             with self.server.turns.turn() as turn:
-                async with _attending(request, turn), turn.clock():
+                async with attending(request.receive, turn), turn.clock():
                     choices, used = await answered(self.asked, self.watched, self.voices)
             return _json(reply(self.asked, Heading.of(self.asked), choices, used))
         except Stopped as stop:
@@ -138,7 +128,7 @@ class Work:
             turn = ends.enter_context(self.server.turns.turn())
             source = events(self.asked, self.watched, self.voices)
             await ends.enter_async_context(aclosing(source))
-            async with _attending(request, turn), turn.clock():
+            async with attending(request.receive, turn), turn.clock():
                 first = await anext(source)
         except BaseException as error:
             await ends.aclose()
@@ -178,7 +168,7 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         last = b""
         try:
-            async with _attending(self._request, self._turn), self._turn.clock():
+            async with attending(self._request.receive, self._turn), self._turn.clock():
                 await send({"type": "http.response.body", "body": self._first, "more_body": True})
                 async for data in self._source:
                     await send({"type": "http.response.body", "body": data, "more_body": True})
@@ -204,29 +194,12 @@ def _note_gone(request: Request, stop: Stopped) -> bool:
     return stop.reason == "gone"
 
 
-@asynccontextmanager
-async def _attending(request: Request, turn: Turn) -> AsyncIterator[None]:
-    """Ends the turn when the client leaves."""
-
-    async def watch() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        turn.stop("gone")
-
-    watching = asyncio.create_task(watch())
-    try:
-        yield
-    finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
-
-
 def build(server: Server) -> FastAPI:
     """The application; its description is at `/openapi.json`."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        saving = asyncio.create_task(server.keep_spending())
+        saving = asyncio.create_task(server.spending.keep_saving())
         try:
             yield
         finally:

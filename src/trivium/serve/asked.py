@@ -55,6 +55,7 @@ class Asked:
     problems: tuple[Problem, ...] = ()
     budget: Budget | None = None
     logprobs: bool = False
+    token_ids: bool = False
     as_json: bool = False
     stream: bool = False
     include_usage: bool = False
@@ -144,10 +145,18 @@ def of_text(body: TextRequest, models: Models) -> Asked:
 
 def prompt_tokens(policy: Policy, request: Request) -> int:
     """How long a prompt is; of a policy that cannot tell, as many as it has bytes."""
+    ids = prompt_ids(policy, request)
+    if ids is None:
+        return sum(len(m.content.encode()) for m in request.messages) + 8 * len(request.messages)
+    return len(ids)
+
+
+def prompt_ids(policy: Policy, request: Request) -> tuple[int, ...] | None:
+    """The token ids that samples go on from; `None` of a policy that cannot tell."""
     encode = getattr(policy, "encode", None)
     if encode is None:
-        return sum(len(m.content.encode()) for m in request.messages) + 8 * len(request.messages)
-    return len(encode(request.messages)) + sum(len(s.ids) for s in request.prefix)
+        return None
+    return (*encode(request.messages), *(i for s in request.prefix for i in s.ids))
 
 
 def _asked(body: Common, served: Served, max_tokens: int, *, chat: bool) -> Asked:
@@ -158,7 +167,8 @@ def _asked(body: Common, served: Served, max_tokens: int, *, chat: bool) -> Aske
     )  # fmt: skip
     return Asked(
         served, body.model, chat, body.n or 1, random.getrandbits(62) if body.seed is None else body.seed, sampling,
-        stream=bool(body.stream), include_usage=bool(body.stream_options and body.stream_options.include_usage),
+        token_ids=bool(body.return_token_ids), stream=bool(body.stream),
+        include_usage=bool(body.stream_options and body.stream_options.include_usage),
         given=frozenset(body.model_fields_set),
     )  # fmt: skip
 
@@ -176,6 +186,10 @@ def _check_common(body: Common, served: Served) -> None:
         raise unsupported("top_k", f"{served.policy_name} does not honour it")
     if body.seed is not None and "seed" not in honoured:
         raise unsupported("seed", f"{served.policy_name} does not honour it")
+    if body.return_token_ids and served.spec is not None:
+        raise unsupported("return_token_ids", "the answer of a method is no single sample")
+    if body.return_token_ids and not ("ids" in honoured and hasattr(served.policy, "encode")):
+        raise unsupported("return_token_ids", f"{served.policy_name} does not tell its tokens")
 
 
 def _check_chat(body: ChatRequest, served: Served) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 import uuid
 from collections.abc import Callable
@@ -13,19 +12,12 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from trivium.serve.address import foreign_name
 from trivium.serve.errors import ApiError
 from trivium.serve.keys import Key, KeyFile
 
 OPEN = frozenset({"/healthz", "/openapi.json"})
 """Paths that tell nothing and cost nothing, and so need no key."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server there."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @dataclass(slots=True)
@@ -53,8 +45,9 @@ class Door:
         async def note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
-                message = {**message, "headers": [*message["headers"], (b"x-request-id", state["id"].encode())]}
+                status, told = message["status"], list(message["headers"])
+                if not any(name == b"x-request-id" for name, _ in told):  # a gateway passes on what the upstream said
+                    message = {**message, "headers": [*told, (b"x-request-id", state["id"].encode())]}
             await send(message)
 
         state = scope.setdefault("state", {})
@@ -107,8 +100,7 @@ class Door:
 
     def _admit(self, headers: Headers) -> Key | None:
         if self.keys is None:
-            host = headers.get("host", "").rsplit(":", 1)[0] if "]" not in headers.get("host", "") else "::1"
-            if host and not is_loopback(host):
+            if (host := foreign_name(headers.get("host", ""))) is not None:
                 raise ApiError(403, f"this server answers to names of this machine alone, not to {host!r}; start it "
                                "with a key to open it to others", code="host_not_allowed")  # fmt: skip
             return None

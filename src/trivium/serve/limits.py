@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
+import fcntl
 import json
+import logging
 import math
 import time
 from collections import deque
@@ -16,29 +19,28 @@ from trivium.serve.errors import ApiError
 from trivium.serve.keys import Key
 from trivium.store.files import write_json
 
+LOG = logging.getLogger("trivium.serve")
 MINUTE = 60.0
+SAVE_SECONDS = 5.0
 
 
 @dataclass(slots=True)
 class Spending:
-    """Tokens that each key has spent today (UTC), kept in a file; without a path only in memory."""
+    """Tokens that each key has spent today (UTC), kept in a file; without a path only in memory.
+
+    Servers may share the file: `save` adds what this one spent since the last time to what stands there, and learns
+    from it what the others spent.
+    """
 
     path: Path | None = None
     today: Callable[[], str] = lambda: datetime.datetime.now(datetime.UTC).date().isoformat()
     _day: str = field(init=False, default="")
     _spent: dict[str, int] = field(init=False, default_factory=dict)
-    _changed: bool = field(init=False, default=False)
+    _unsaved: dict[str, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._day = self.today()
-        if self.path is None or not self.path.exists():
-            return
-        try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-            if found["day"] == self._day:
-                self._spent = {str(name): int(tokens) for name, tokens in found["tokens"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{self.path}, field tokens: {error}; delete the file to begin the day anew") from error
+        self._spent = self._read()
 
     def spent(self, key: Key) -> int:
         self._turn()
@@ -46,18 +48,46 @@ class Spending:
 
     def spend(self, key: Key, tokens: int) -> None:
         self._turn()
-        self._spent[key.hash] = self._spent.get(key.hash, 0) + tokens
-        self._changed = True
+        for counts in (self._spent, self._unsaved):
+            counts[key.hash] = counts.get(key.hash, 0) + tokens
 
     def save(self) -> None:
-        """Write what has changed since the last time."""
-        if self._changed and self.path is not None:
-            self._changed = False
-            write_json(self.path, {"day": self._day, "tokens": self._spent})
+        """Write what was spent since the last time.  Raises DataError for a file that is no such count."""
+        self._turn()
+        if self.path is None or not (self._unsaved or self.path.exists()):
+            return
+        with open(self.path.with_name(f".{self.path.name}.lock"), "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # for as long as reading and writing take
+            found = self._read()
+            for name, tokens in self._unsaved.items():
+                found[name] = found.get(name, 0) + tokens
+            if self._unsaved:
+                write_json(self.path, {"day": self._day, "tokens": found})
+        self._spent, self._unsaved = found, {}
+
+    async def keep_saving(self) -> None:
+        """Save every few seconds."""
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            try:
+                self.save()
+            except Exception as error:
+                LOG.error("could not write what keys have spent: %s", error)
+
+    def _read(self) -> dict[str, int]:
+        """What stands in the file for today."""
+        if self.path is None or not self.path.exists():
+            return {}
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+            tokens = {str(name): int(tokens) for name, tokens in found["tokens"].items()}
+            return tokens if found["day"] == self._day else {}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{self.path}, field tokens: {error}; delete the file to begin the day anew") from error
 
     def _turn(self) -> None:
         if (day := self.today()) != self._day:
-            self._day, self._spent, self._changed = day, {}, True
+            self._day, self._spent, self._unsaved = day, {}, {}
 
 
 @dataclass(slots=True)

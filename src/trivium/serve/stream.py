@@ -19,6 +19,8 @@ from trivium.serve.answer import (
     chat_logprobs,
     choice_of,
     finish_reason,
+    prompts_told,
+    sampled_fields,
     text_logprobs,
     token_texts,
     usage_fields,
@@ -83,14 +85,31 @@ class Writer:
         self._head = b"data: " + orjson.dumps(self._fields)[:-1] + b',"choices":['
         self._begun: set[int] = set()
         self._offsets: dict[int, int] = {}
+        self._token_ids, self._prompts, self._n = asked.token_ids, prompts_told(asked), asked.n
+        self._drawn: dict[int, tuple[list[int], list[float]]] = {}
+        self._ids_told: dict[int, int] = {}
 
     def piece(self, index: int, piece: Piece, watched: Watched) -> bytes:
         """What is new of a choice; nothing where nothing is."""
         tokens = token_texts(watched, piece.ids, piece.logprobs) if self._logprobs else None
-        said = self._choice(index, piece.text, tokens, None) if piece.text or tokens else b""
+        if self._token_ids:
+            ids, logprobs = self._drawn.setdefault(index, ([], []))
+            ids += piece.ids
+            logprobs += piece.logprobs
+        said = self._choice(index, piece.text, tokens, None, self._new_ids(index)) if piece.text or tokens else b""
         if piece.completion is not None:
-            said += self._choice(index, "", None, finish_reason(piece.completion.finish))
+            if self._token_ids:
+                self._drawn[index] = list(piece.completion.segment.ids), list(piece.completion.segment.logprobs)
+            said += self._choice(index, "", None, finish_reason(piece.completion.finish), self._new_ids(index))
         return said
+
+    def _new_ids(self, index: int) -> dict[str, Any]:
+        """The ids of a choice that no event had yet."""
+        if not self._token_ids:
+            return {}
+        ids, logprobs = self._drawn[index]
+        told, self._ids_told[index] = self._ids_told.get(index, 0), len(ids)
+        return sampled_fields(ids[told:], logprobs[told:])
 
     def whole(self, index: int, choice: Choice) -> bytes:
         """A method's answer, which is there at once."""
@@ -109,22 +128,25 @@ class Writer:
     def _choice(
         self, index: int, text: str, tokens: Sequence[Token] | None, finish: str | None, extra: Mapping[str, Any] = {}
     ) -> bytes:
-        choice: dict[str, Any] = {"index": index, "finish_reason": finish, "logprobs": None, **extra}
+        choice: dict[str, Any] = {"index": index, "finish_reason": finish, "logprobs": None}
+        begins = not self._begun if self._chat else index not in self._begun
+        beginning = self._prompts[index // self._n] if begins and self._token_ids else {}
         if self._chat:
             delta: dict[str, Any] = {} if finish is not None and index in self._begun else {"content": text}
             if index not in self._begun:
-                self._begun.add(index)
                 delta["role"] = "assistant"
             choice["delta"] = delta
             if tokens:
                 choice["logprobs"] = chat_logprobs(tokens)
         else:
-            choice["text"] = text
+            choice |= {"text": text, **beginning}
             if tokens:
                 offset = self._offsets.get(index, 0)
                 choice["logprobs"] = text_logprobs(tokens, offset)
                 self._offsets[index] = offset + sum(len(text) for text, _ in tokens)
-        return self._head + orjson.dumps(choice) + b"]}\n\n"
+        self._begun.add(index)
+        end = b"]," + orjson.dumps(beginning)[1:] if beginning and self._chat else b"]}"
+        return self._head + orjson.dumps({**choice, **extra}) + end + b"\n\n"
 
 
 async def _pieces(asked: Asked, watched: Watched) -> AsyncGenerator[tuple[int, list[Piece]], None]:

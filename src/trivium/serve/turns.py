@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from starlette.types import Receive
+
 from trivium.serve.errors import ApiError
 
 Reason = Literal["time", "stopping", "gone"]
@@ -104,3 +106,20 @@ class Turns:
             await asyncio.sleep(0.02)
         for turn in list(self._running):
             turn.stop("stopping")
+
+
+@asynccontextmanager
+async def attending(receive: Receive, turn: Turn) -> AsyncIterator[None]:
+    """Ends the turn when the client, whose request has been read, leaves."""
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        turn.stop("gone")
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)

@@ -1,7 +1,7 @@
 """The shapes of requests and replies, as OpenAI documents them.
 
 A field that is not here is refused by name, and so is a value that nothing here could honour.  Fields of our own, which
-clients send as `extra_body`: `budget`, `answer_format`, `top_k`.
+clients send as `extra_body`: `budget`, `answer_format`, `top_k`; and `return_token_ids`, as vLLM has it.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class Common(Shape):
     presence_penalty: float | None = Field(None, ge=-2, le=2)
     logit_bias: dict[str, float] | None = None
     user: str | None = None
+    return_token_ids: bool | None = None
 
 
 class ChatRequest(Common):
@@ -161,13 +162,19 @@ class AnswerMessage(Reply):
 
 
 class ChatChoice(Reply):
-    """`answer` is what a method read from its response, in the question's answer format."""
+    """`answer` is what a method read from its response, in the question's answer format.
+
+    With `return_token_ids`, `token_ids` are all ids that were sampled, the one that ended the sample too, and
+    `token_logprobs` theirs.
+    """
 
     index: int
     message: AnswerMessage
     logprobs: ChatLogprobs | None
     finish_reason: Literal["stop", "length"]
     answer: str | None = None
+    token_ids: list[int] | None = None
+    token_logprobs: list[float] | None = None
 
 
 class ChatReply(Reply):
@@ -178,6 +185,7 @@ class ChatReply(Reply):
     choices: list[ChatChoice]
     usage: UsageReply
     system_fingerprint: str
+    prompt_token_ids: list[int] | None = None
 
 
 class TextLogprobs(Reply):
@@ -192,6 +200,9 @@ class TextChoice(Reply):
     text: str
     logprobs: TextLogprobs | None
     finish_reason: Literal["stop", "length"]
+    prompt_token_ids: list[int] | None = None
+    token_ids: list[int] | None = None
+    token_logprobs: list[float] | None = None
 
 
 class TextReply(Reply):

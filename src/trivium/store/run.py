@@ -109,8 +109,14 @@ class Run:
 
     @property
     def verb(self) -> str:
-        """The command that this run belongs to, and that goes on with it: `learn` or `improve`."""
+        """The command that this run belongs to, and that goes on with it: `learn`, `improve` or `gateway`."""
         return _verb(self.settings)
+
+    def go_on(self, called: str | None = None) -> str:
+        """What to type to go on with this run, which is `called` by its name or its folder."""
+        if self.verb == "gateway":
+            return f"trivium gateway --out {self.path}"
+        return f"trivium {self.verb} --resume {called or self.path}"
 
     @property
     def result(self) -> dict[str, Any] | None:
@@ -260,8 +266,8 @@ def _about(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _verb(settings: Mapping[str, Any]) -> str:
-    """Only rounds of search and learning have rounds."""
-    return "improve" if "rounds" in settings else "learn"
+    """What settings say; of the others, only rounds of search and learning have rounds."""
+    return str(settings.get("verb") or ("improve" if "rounds" in settings else "learn"))
 
 
 def _default_names(settings: Mapping[str, Any]) -> Iterator[str]:
