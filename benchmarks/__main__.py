@@ -24,6 +24,8 @@ BENCHMARKS = {
     "tiny-steps": "bench_tiny_steps",
     "group-sampling": "bench_group_sampling",
     "tree-reuse": "bench_tree_reuse",
+    "gateway": "bench_gateway",
+    "view": "bench_view",
     "serve": "bench_serve",
     "reasoners-mcts": "bench_reasoners_mcts",
     "grpo-step": "bench_grpo_step",

@@ -25,6 +25,7 @@ COMMANDS = {
     "compare": "Give several methods the same tokens, and hold them together.",
     "program": "Search one program that serves a whole task.",
     "serve": "Answer over HTTP as OpenAI's API does, by policies and methods.",
+    "gateway": "Record what an agent says to a server that speaks OpenAI's API.",
     "key": "Create, list and revoke the API keys of serve.",
     "claim": "Run a paper's experiment, and decide its claims.",
     "rehearse": "Run arms of a recipe on dev problems, with settings changed.",
@@ -34,6 +35,7 @@ COMMANDS = {
     "show": "Describe anything that has a name, or a run.",
     "fetch": "Get a model that Trivium can train, ahead of time.",
     "doctor": "Check this machine, and whether a run can learn.",
+    "view": "Look at runs, traces, comparisons and claims in a browser, or in one file.",
     "report": "Write a run's report.html again, and open it.",
     "board": "Write the board, the recipes' pages and the README table from the ledger.",
 }
