@@ -37,10 +37,10 @@ Details that matter
   responses, both from the trees of the search.  `coin` turns each pair by a coin (null of the headline);
   `shuffled-gaps` gives each pair the margin of another (null of Step-APO).
 - The margin is subtracted; with the sign turned, decisive pairs would be those that teach least.
-- How good the bases are is a matter of luck, and is to be mended first: with one seed the plans were right on 21% of dev
-  problems after 1,200 steps of the lesson, on 69% after 1,500 and on 18% after 1,800.  With beta 0.3 nothing moves at
-  rates up to 5e-5, and at 1e-4 as much as a third is lost.  With beta 3 at 1e-4 `step-apo` gained 6 points in digits and
-  4 to 6 in letters, `step-dpo` as much, `states-apo` 2 to 5 and -1 to 5; `coin` lost 1 to 2.
+- How good the bases are is a matter of luck, and is to be mended first: with one seed the plans were right on 21% of
+  dev problems after 1,200 steps of the lesson, on 69% after 1,500 and on 18% after 1,800.  With beta 0.3 nothing moves
+  at rates up to 5e-5, and at 1e-4 as much as a third is lost.  With beta 3 at 1e-4 `step-apo` gained 6 points in digits
+  and 4 to 6 in letters, `step-dpo` as much, `states-apo` 2 to 5 and -1 to 5; `coin` lost 1 to 2.
 
 At full size
 ------------
