@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -191,7 +192,38 @@ def test_solve_reports_what_the_scripted_policy_does(tmp_path: Path, capsys: Cap
     assert len(rows) == 12
     assert sum(row["status"] == "correct" for row in rows) == round(found["accuracy"] * 12)
     assert cli.main(line) == 0
-    assert "accuracy" in capsys.readouterr().out
+    assert "accuracy" in (said := capsys.readouterr().out)
+    assert "Go on with" not in said
+
+
+def test_solve_ends_with_how_to_look_at_the_traces_and_that_works(tmp_path: Path, capsys: Capture, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    line = [
+        "solve",
+        "mcts:n=4",
+        "--task",
+        "sums",
+        "--policy",
+        "scripted",
+        "--n",
+        "2",
+        "--save-traces",
+        "my traces.jsonl",
+    ]
+    assert cli.main(line) == 0
+    *_, before, told = capsys.readouterr().out.splitlines()
+    assert (before, told) == ("Go on with", "  trivium view 'my traces.jsonl'")
+    _, *again = shlex.split(told)
+    assert cli.main([*again, "--export", "out.html"]) == 0
+    assert b"/api/runs/my-traces.jsonl-" in (tmp_path / "out.html").read_bytes()
+
+
+def test_solve_writes_no_lines_into_what_is_named_parquet(tmp_path: Path, capsys: Capture) -> None:
+    line = ["solve", "greedy", "--task", "sums", "--policy", "scripted", "--save-traces", str(tmp_path / "t.parquet")]
+    assert cli.main(line) == 2
+    assert "choose another, such as" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_solve_under_a_budget_spends_no_more(capsys: Capture) -> None:

@@ -148,7 +148,7 @@ def test_others_may_only_ask_with_a_key(tmp_path: Path):
 
 @LOOPBACK
 def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path):
-    line = [sys.executable, "-m", "trivium", "serve", "--policy", "slow=scripted:sums,delay=0.4", "--port", "0",
+    line = [sys.executable, "-m", "trivium", "serve", "--policy", "slow=scripted:sums,delay=3", "--port", "0",
             "--method", "vote:n=3"]  # fmt: skip
     settings = os.environ | {"XDG_CONFIG_HOME": str(tmp_path)}
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=settings) as process:
@@ -159,9 +159,11 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path):
 
         async def ask():
             async with httpx.AsyncClient(timeout=20) as client:
-                body = {"model": "slow+vote:n=3", "messages": ASKED}
+                body = {"model": "slow+vote:n=3", "messages": ASKED, "seed": 6}  # which waits 2.9 s of the 3
                 asking = asyncio.create_task(client.post(f"{address}/chat/completions", json=body))
-                await asyncio.sleep(0.1)
+                numbers = f"{address.removesuffix('/v1')}/metrics"
+                while "trivium_requests_running 1.0" not in (await client.get(numbers)).text:
+                    assert not asking.done(), "it was answered before it was seen under way: the delay is too short"
                 process.send_signal(signal.SIGINT)
                 return await asking
 

@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import pytest
 
-from trivium.cli.view import _library
+from trivium.cli.view import opened
 from trivium.serve.address import bound
 from trivium.view.library import Library
 from trivium.view.listen import prepare
@@ -49,7 +49,8 @@ def viewing(root: Path) -> Iterator[str]:
 def library(root: Path) -> Library:
     """What a viewer of `root` shows."""
     with patch.dict(os.environ, XDG_CACHE_HOME=str(root / "cache")):
-        return _library([str(root / "runs"), str(root / "compare")], root / "runs", root / "results" / "ledger.jsonl")
+        shown = [str(root / name) for name in ("runs", "compare", "saved/mcts.jsonl")]
+        return opened(shown, root / "runs", root / "results" / "ledger.jsonl")
 
 
 @contextmanager

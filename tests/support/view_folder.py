@@ -19,6 +19,8 @@ from trivium.search import method
 from trivium.search.driver import solve
 from trivium.store import Run
 from trivium.store.cells import Cells
+from trivium.store.files import json_line
+from trivium.store.traces import trace_line
 from trivium.tasks import task
 from trivium.types import Message, Problem, Question, Sampling, Segment, Task, Trace, Usage, Verdict
 
@@ -44,12 +46,13 @@ _RL_STEPS = 60
 
 
 def make_folder(root: Path, big: int = 10_000) -> None:
-    """Runs, a comparison and a ledger below `root`; one trace has `big` nodes."""
+    """Runs, a comparison, a file of traces and a ledger below `root`; one trace has `big` nodes."""
     runs = root / "runs"
     _learned(runs)
     _stopped(runs)
     _methods(runs, big)
     _comparison(root / "compare" / "sums-tiny")
+    _saved(root / "saved" / "mcts.jsonl")
     (root / "results").mkdir()
     shutil.copy(ROOT / "results" / "ledger.jsonl", root / "results" / "ledger.jsonl")
 
@@ -156,6 +159,15 @@ def _methods(runs: Path, big: int) -> None:
     asked = Question("big", (Message("user", "Reach 24 from 3, 7, 9 and 12."),), "number")
     run.traces("solved", 2, [tree], [Problem(asked, "24", "Answer: 24", "big", "train", "made up", 4)])
     run.close()
+
+
+def _saved(file: Path) -> None:
+    """What `trivium solve --save-traces` writes of a search."""
+    built = task("sums:terms=5,digits=2,ops=+-")
+    problems = built.problems("test", 4)
+    traces = solve(method("mcts:n=12"), problems, Scripted(sums(0.6)), task=built)
+    file.parent.mkdir()
+    file.write_bytes(b"".join(json_line(trace_line("solve", 0, t, p)) for t, p in zip(traces, problems, strict=True)))
 
 
 def _acted() -> tuple[list[Trace], list[Problem]]:

@@ -182,6 +182,39 @@ def test_a_trace_is_never_that_of_another_time(demo: Library, tmp_path: Path) ->
     assert reply.json()["response"] == "x" * 150
 
 
+@pytest.mark.parametrize("name", ["saved.jsonl", "saved.parquet"])
+def test_a_file_of_traces_has_all_that_traces_of_a_run_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("trivium.view.builder.FRESH", 0.0)
+    verdicts = (Verdict.right(), Verdict.wrong(), None)
+    lines = [line(i, stage="solve", step=0, response=f"say {i}", verdict=verdicts[i % 3]) for i in range(6)]
+    write_lines(tmp_path / "saved.jsonl", lines)
+    if name.endswith("parquet"):
+        compact(tmp_path / "saved.jsonl")
+    found = library(tmp_path / name, cache=tmp_path / "cache")
+    base = f"/api/runs/{name}"
+    [card] = get(found, "/api/index")["runs"]
+    assert (card["id"], card["name"], card["status"], card["traces"]) == (name, name, "file", 6)
+    run = get(found, base)
+    assert (run["settings"], run["made"], run["result"], run["series"]) == ({}, {}, None, [])
+    assert [(s["stage"], s["traces"]) for s in run["stages"]] == [("solve", 6)]
+    assert [row["n"] for row in get(found, f"{base}/traces?status=wrong")["rows"]] == ["traces.1", "traces.4"]
+    assert [row["n"] for row in get(found, f"{base}/traces?q=SAY+5")["rows"]] == ["traces.5"]
+    trace = get(found, f"{base}/traces/traces.4")
+    assert (trace["response"], trace["prev"], trace["next"]) == ("say 4", "traces.3", "traces.5")
+    assert get(found, f"{base}/traces/traces.4/nodes/1")["text"] == "say 4"
+    if name.endswith("jsonl"):
+        write_lines(tmp_path / name, [line(6), {"no": "trace"}], append=True)
+        grown = get(found, f"{base}/traces")
+        assert (grown["total"], grown["note"]) == (7, "1 line is no trace and left out")
+    (tmp_path / name).unlink()
+    assert get(found, "/api/index")["runs"] == []
+    for path in (base, f"{base}/traces", f"{base}/traces/traces.4", f"{base}/index"):
+        assert ask(found, path).status_code == 404
+    found.close()
+
+
 def test_parts_that_vanish_below_a_query_are_made_again(tmp_path: Path) -> None:
     make_run(tmp_path / "runs", "demo", {"rl": [line(i) for i in range(40)]})
     found = library(tmp_path / "runs", cache=tmp_path / "cache")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from viewed import ask, library, line, make_run
+from viewed import ask, library, line, make_run, write_lines
 
 from trivium.types import Verdict
 from trivium.view.app import PAGE
@@ -135,6 +135,19 @@ def test_an_exported_file_answers_as_the_server_does(tmp_path: Path) -> None:
     ids = [card["id"] for card in data["/api/index"]["runs"]]
     assert all(address("runs", name) in data for name in ids)
     assert len(ids) == 2
+    found.close()
+
+
+def test_a_file_of_traces_is_exported(tmp_path: Path) -> None:
+    write_lines(tmp_path / "saved.jsonl", [line(i) for i in range(5)])
+    found = library(tmp_path / "saved.jsonl", cache=tmp_path / "cache")
+    data = carried(found, 2, claims=False)
+    [card] = data["/api/index"]["runs"]
+    assert (card["status"], card["traces"]) == ("file", 5)
+    listed = data["/api/runs/saved.jsonl/traces"]
+    assert ([row["n"] for row in listed["rows"]], listed["of"]) == (["traces.0", "traces.2"], 5)
+    assert data["/api/runs/saved.jsonl/traces/traces.2"]["question_id"] == "q2"
+    assert str(tmp_path) not in str(data), "nothing of this machine goes along"
     found.close()
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from synthetic_run import make_run as finished_run
-from viewed import make_run
+from viewed import line, make_run, write_lines
 
 from trivium.errors import UserError
-from trivium.store.files import own_folder
+from trivium.store.files import json_line, own_folder
 from trivium.view import found as module
 from trivium.view.found import Found, check_path, locked
 
@@ -40,6 +40,26 @@ def test_a_root_may_be_a_run_and_the_same_run_is_found_once(tmp_path: Path) -> N
     run = make_run(tmp_path / "runs")
     (tmp_path / "link").symlink_to(run)
     assert dict(Found([run, tmp_path / "runs", tmp_path]).all("run")) == {"demo": run}
+
+
+def test_a_file_of_traces_stands_among_the_runs(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", "demo", {"rl": [line(0)]})
+    for name in ("one/t s.jsonl", "two/t s.jsonl", "one/plain.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_lines(tmp_path / name, [line(0)])
+    files = [tmp_path / "one" / "t s.jsonl", tmp_path / "two" / "t s.jsonl", tmp_path / "one" / "plain.jsonl"]
+    found = Found([*files, tmp_path / "runs", tmp_path / "one"])
+    ids = found.all("run")
+    assert {"demo", "plain.jsonl"} < set(ids)
+    assert len(ids) == 4, "the folder of files adds nothing"
+    assert all(re.fullmatch(r"[A-Za-z0-9._+-]+", name) for name in ids)
+    cards = {str(c["folder"]): c for c in found.run_cards() if c["name"] == "t s.jsonl"}
+    assert set(cards) == {"one", "two"}, "files of one name are told apart"
+    assert {(c["status"], c["step"], c["error"]) for c in cards.values()} == {("file", None, "")}
+    assert cards["one"]["bytes"] == files[0].stat().st_size
+    files[0].unlink()
+    assert found.find("run", str(cards["one"]["id"])) is None
+    assert found.find("run", str(cards["two"]["id"])) == files[1]
 
 
 def test_cards_say_how_far_a_run_is(tmp_path: Path) -> None:
@@ -113,12 +133,26 @@ def test_cards_follow_what_is_written(tmp_path: Path) -> None:
 
 def test_a_path_without_anything_to_see_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    (tmp_path / "notes.txt").write_text("What I saw.\n")
+    (tmp_path / "events.jsonl").write_text('{"phase": "rl"}\n')
+    (tmp_path / "number.jsonl").write_text("3\n")
+    (tmp_path / "torn.jsonl").write_bytes(json_line(line(0))[:-9])
+    (tmp_path / "lines.parquet").write_bytes(json_line(line(0)))
+    none = "is no file of traces, as what it begins with is none; expected what trivium solve --save-traces FILE writes"
     for path, said in (
-        (tmp_path, "holds none"),
-        (tmp_path / "file", "is no folder"),
+        (tmp_path, "holds none.*to see a file of traces, name the file"),
+        (tmp_path / "file", "holds no trace: it is empty"),
+        (tmp_path / "torn.jsonl", "holds no trace: .*was cut off"),
+        (tmp_path / "notes.txt", none),
+        (tmp_path / "events.jsonl", none),
+        (tmp_path / "number.jsonl", none),
+        (tmp_path / "lines.parquet", none),
         (tmp_path / "no", "does not exist"),
+        (Path("/dev/null"), "is neither file nor folder"),
     ):
         with pytest.raises(UserError, match=said):
             check_path(path)
     make_run(tmp_path / "deep")
     check_path(tmp_path)
+    write_lines(tmp_path / "t.jsonl", [line(0)])
+    check_path(tmp_path / "t.jsonl")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from viewed import library, line, make_run
+from viewed import library, line, make_run, write_lines
 
 from trivium.cli.main import main
 from trivium.errors import UserError
@@ -57,8 +57,9 @@ def test_others_may_only_look_with_a_token(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nothing-here"], "unknown run or folder 'nothing-here'"),
-        (["runs/file"], "is no folder; expected a run"),
+        (["nothing-here"], "unknown run, folder or file of traces 'nothing-here'"),
+        (["runs/file"], "runs/file holds no trace: it is empty"),
+        (["saved.jsonl", "--export", "./saved.jsonl"], "this would write over the traces"),
         (["empty"], "is no run (it has no run.json)"),
         (["--ledger", "none.jsonl"], "--ledger none.jsonl: there is no such file"),
         (["--export", "no/such/folder/x.html"], "there is no folder no/such/folder"),
@@ -75,6 +76,7 @@ def test_what_cannot_be_used_is_one_message(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "file").touch()
+    write_lines(tmp_path / "saved.jsonl", [line(0)])
     (tmp_path / "empty").mkdir()
     assert main(["view", *arguments]) == 2
     error = capsys.readouterr().err

@@ -21,9 +21,12 @@ pytestmark = pytest.mark.enable_socket
 PAGE = Path(trivium.view.__file__).parent / "page"
 LEARNED = "#/runs/sums-smollm2-grpo-1"
 METHODS = "#/runs/methods/traces"
+SAVED = "#/runs/mcts.jsonl"
 PAGES = {
     "runs": ("#/runs", "It learned"),
     "run": (LEARNED, "How it was made"),
+    "file": (SAVED, "traces alone, in saved"),
+    "file-tree": (f"{SAVED}/traces/traces.0", "the answer was read here"),
     "versus": (f"{LEARNED}/with/countdown-tiny-rloo-1", "What differs"),
     "traces": (f"{LEARNED}/traces?q=41", "correct"),
     "sample": (f"{LEARNED}/traces/rl.5?at=45", "Reference"),
@@ -397,6 +400,26 @@ def test_a_run_that_goes_on_grows_in_place(browser: Any, base: str, root: Path):
         visit.settled("[...document.querySelectorAll('svg')].some((svg) => /Reward.*highest 5/.test(svg.ariaLabel))")
         visit.go("#/runs", "21 of 60")
         assert visit.page.locator("progress").count() == 1
+
+
+def test_a_file_of_traces_has_its_traces_and_none_of_what_only_a_run_has(visit: Visit):
+    visit.go("#/runs", "mcts.jsonl")
+    row = visit.page.locator("table.runs tbody tr", has_text="mcts.jsonl")
+    assert row.locator("[data-name=traces]").inner_text() == "4"
+    assert row.get_by_role("checkbox").count() == 0, "there is nothing to compare"
+    assert "no result yet" not in row.inner_text()
+    assert "3 runs, 1 file" in visit.text()
+    row.get_by_role("link", name="mcts.jsonl").click()
+    visit.settled("document.querySelector('h1').textContent === 'mcts.jsonl'")
+    assert visit.page.locator("dl.facts dt").all_inner_texts() == ["traces", "on disk"]
+    assert visit.page.locator("main h2").all_inner_texts() == ["Stages"]
+    assert visit.count("select.versus, figure, .empty") == 0
+    visit.press("t")
+    visit.page.get_by_text("correct").first.wait_for()
+    visit.press("j", "Enter")
+    visit.page.get_by_text("the answer was read here").wait_for()
+    visit.turn(LEARNED, "How it was made")
+    assert "mcts.jsonl" not in visit.page.locator("select.versus").inner_text()
 
 
 def test_two_runs_show_what_differs_before_anything_else(visit: Visit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -10,8 +11,8 @@ from pathlib import Path
 import typer
 
 from trivium.cli.names import named_voices
-from trivium.cli.output import Progress, print_columns, print_json
-from trivium.errors import UnknownName
+from trivium.cli.output import Progress, print_columns, print_json, printable
+from trivium.errors import UnknownName, UserError
 from trivium.types import SPLITS, Problem, Sampling, Trace
 
 
@@ -38,6 +39,11 @@ def command(
     from trivium.search.evaluate import evaluate
     from trivium.search.flips import flips
 
+    if save_traces is not None and save_traces.suffix == ".parquet":
+        raise UserError(
+            f"--save-traces {save_traces}: what is written is JSON lines, and whoever reads this name expects Parquet; "
+            f"choose another, such as {save_traces.with_suffix('.jsonl')}"
+        )
     allowance = None if budget is None else parse_budget(budget)
     made, dealt, run = policies.policy(policy), tasks.task(task), search.method(method)
     voices = {name: policies.policy(spec) for name, spec in named_voices(voice)}
@@ -94,6 +100,8 @@ def command(
             {trace.error or (trace.verdict.detail if trace.verdict else "") for trace in found.traces} - {""}
         )
         print(f"an error: {reasons[0] if reasons else 'no detail'}")
+    if save_traces is not None:
+        print(f"\nGo on with\n  trivium view {printable(shlex.quote(str(save_traces)))}")
 
 
 def _saver(path: Path | None, problems: list[Problem], stack: ExitStack) -> Callable[[Trace], None]:

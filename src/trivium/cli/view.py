@@ -21,7 +21,8 @@ NEEDED = {"starlette": "fastapi", "uvicorn": "uvicorn"}
 
 
 def command(
-    paths: list[str] = typer.Argument(None, help="Runs, comparisons and folders that hold some; default: --runs."),
+    paths: list[str] = typer.Argument(None, help="Runs, comparisons, folders that hold some, and files of traces; "
+                                "default: --runs."),
     runs: Path = typer.Option("runs", help="Where runs are kept; a run's name is looked for here."),
     ledger: Path = typer.Option(LEDGER, help="Where verdicts are kept."),
     host: str = typer.Option("127.0.0.1", help="Address to listen at; any but this machine's own demands --token."),
@@ -36,8 +37,8 @@ def command(
     if absent:
         raise MissingPackage("trivium view", absent[0], "pip install 'trivium[view]'")
     if export is not None:
-        _check_file(export)
-    library = _library(paths or [], runs, ledger)
+        _check_file(export, [_named(path, runs) for path in paths or []])
+    library = opened(paths or [], runs, ledger)
     if export is not None:
         _export(library, export, traces, claims=not paths, show=show)
         return
@@ -71,14 +72,22 @@ def _export(library: Library, file: Path, traces: int, *, claims: bool, show: bo
         webbrowser.open(file.resolve().as_uri())
 
 
-def _check_file(file: Path) -> None:
+def _check_file(file: Path, shown: Sequence[Path]) -> None:
     if not file.parent.is_dir():
         raise UserError(f"--export {file}: there is no folder {file.parent}; make it first")
     if file.is_dir():
         raise UserError(f"--export {file}: this is a folder; expected a file, such as {file / 'runs.html'}")
+    if file.exists() and any(file.samefile(path) for path in shown):
+        raise UserError(
+            f"--export {file}: this would write over the traces; expected another file, such as {file}.html"
+        )
 
 
-def _library(paths: Sequence[str], runs: Path, ledger: Path) -> Library:
+def opened(paths: Sequence[str], runs: Path, ledger: Path) -> Library:
+    """What `trivium view PATHS` shows; whoever is done with it closes it.
+
+    Raises UserError for a path without anything to see.
+    """
     from trivium.places import cache_root
     from trivium.view.claims import Claims
     from trivium.view.found import Found, check_path
@@ -97,7 +106,7 @@ def _named(path: str, runs: Path) -> Path:
         if found.exists():
             return found
     names = [run.parent.name for run in runs.glob("*/run.json")]
-    raise UnknownName("run or folder", path, names, f"Looked in {runs.resolve()} too.")
+    raise UnknownName("run, folder or file of traces", path, names, f"Looked in {runs.resolve()} too.")
 
 
 def _papers() -> Sequence[Paper]:

@@ -1,6 +1,7 @@
 """What there is to see below some folders: runs and comparisons, each with an id that no request can turn into a path.
 
-An id is looked up among what was found; it is never joined to a path.
+An id is looked up among what was found; it is never joined to a path.  A file of traces that was named itself stands
+among the runs: it has traces as they have, and nothing else of them.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from trivium.errors import UserError
+from trivium.errors import DataError, UserError
 from trivium.report.comparison import headline
 from trivium.report.finding import judge
-from trivium.store import Run
+from trivium.store import Run, load_traces
 from trivium.view.metrics import last_step
 
 DEPTH = 4
@@ -36,7 +37,10 @@ Card = dict[str, Any]
 
 @dataclass(slots=True)
 class Found:
-    """The runs and comparisons below `roots`, by id; found again whenever a second has passed."""
+    """The runs and comparisons below `roots`, by id; found again whenever a second has passed.
+
+    A root may be a file of traces too.
+    """
 
     roots: Sequence[Path]
     _ids: dict[Kind, dict[str, Path]] = field(default_factory=lambda: {"run": {}, "comparison": {}})
@@ -45,7 +49,7 @@ class Found:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def all(self, kind: Kind) -> Mapping[str, Path]:
-        """Folders by id."""
+        """Folders, and files of traces, by id."""
         with self._lock:
             if time.monotonic() - self._at > FRESH:
                 self._ids = _named(self.roots)
@@ -53,7 +57,7 @@ class Found:
             return self._ids[kind]
 
     def find(self, kind: Kind, name: str) -> Path | None:
-        """The folder of an id, if it is still there."""
+        """The folder or file of an id, if it is still there."""
         path = self.all(kind).get(name)
         return path if path is not None and _kind(path) == kind else None
 
@@ -65,6 +69,8 @@ class Found:
 
     def run_card(self, name: str, path: Path, held: frozenset[tuple[int, int]] | None) -> Card:
         """What a list says of a run; a damaged one says so in `error`."""
+        if is_file(path):
+            return {"id": name, **_file_card(path), "status": "file"}
         card = self._remembered(path, ("run.json", "result.json", "metrics.jsonl"), functools.partial(_run_card, path))
         return {"id": name, **card, "status": _status(path, held)}
 
@@ -92,14 +98,23 @@ class Found:
 
 def check_path(path: Path) -> None:
     """Raises UserError where there is nothing to see."""
-    if not path.is_dir():
-        what = "is no folder" if path.exists() else "does not exist"
-        raise UserError(f"{path} {what}; expected a run, a comparison, or a folder that holds some, such as runs")
-    if next(_below(path, DEPTH), None) is None:
+    if is_file(path):
+        _check_traces(path)
+    elif not path.is_dir():
+        what = "is neither file nor folder" if path.exists() else "does not exist"
+        raise UserError(
+            f"{path} {what}; expected a run, a comparison, a folder that holds some, such as runs, or a file of traces"
+        )
+    elif next(_below(path, DEPTH), None) is None:
         raise UserError(
             f"{path} is no run (it has no run.json), no comparison (no comparison.json), and holds none; "
-            "make one with: trivium learn, or trivium compare --out FOLDER"
+            "make one with: trivium learn, or trivium compare --out FOLDER; to see a file of traces, name the file"
         )
+
+
+def is_file(path: Path) -> bool:
+    """Whether what was found is a file of traces, not a folder."""
+    return os.path.isfile(path)  # not `Path.is_file`, which raises where a folder may not be looked into
 
 
 def locked() -> frozenset[tuple[int, int]] | None:
@@ -119,6 +134,18 @@ def locked() -> frozenset[tuple[int, int]] | None:
     return frozenset(held)
 
 
+def _check_traces(path: Path) -> None:
+    expected = "expected what trivium solve --save-traces FILE writes, or the traces of a finished run (Parquet)"
+    try:
+        first = next(load_traces(path), None)
+    except DataError as error:
+        raise UserError(f"{path} is no file of traces, as what it begins with is none; {expected}") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}); {expected}") from error
+    if first is None:
+        raise UserError(f"{path} holds no trace: it is empty, or its only line was cut off; {expected}")
+
+
 def _status(path: Path, held: frozenset[tuple[int, int]] | None) -> str:
     if (path / "result.json").exists():
         return "finished"
@@ -132,11 +159,26 @@ def _status(path: Path, held: frozenset[tuple[int, int]] | None) -> str:
     return "running" if (lock.st_dev, lock.st_ino) in held else "stopped"
 
 
-def _run_card(path: Path) -> Card:
-    card: Card = {
+def _file_card(path: Path) -> Card:
+    """What a list says of a file of traces: it has no steps; files of one name are told apart by their folder."""
+    card = _blank(path) | {"step": None, "folder": Path(os.path.abspath(path)).parent.name or "/"}
+    try:
+        state = path.stat()
+    except OSError as error:  # gone just now
+        return card | {"error": f"{path.name} cannot be read ({error.strerror or error})"}
+    created = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(state.st_mtime))
+    return card | {"created": created, "bytes": state.st_size}
+
+
+def _blank(path: Path) -> Card:
+    return {
         "name": path.name, "verb": "", "task": "", "policy": "", "objective": "", "created": "", "headline": "",
-        "step": 0, "steps": None, "bytes": size_of(path), "error": "",
+        "step": 0, "steps": None, "bytes": 0, "error": "",
     }  # fmt: skip
+
+
+def _run_card(path: Path) -> Card:
+    card = _blank(path) | {"bytes": size_of(path)}
     run = Run(path)
     try:
         about = run.about
@@ -233,10 +275,9 @@ def _below(path: Path, depth: int) -> Iterator[tuple[Path, Kind]]:
 
 
 def _kind(path: Path) -> Kind | None:
-    # Not `Path.is_file`, which raises where a folder may not be looked into.
-    if os.path.isfile(path / "run.json"):
+    if is_file(path) or is_file(path / "run.json"):
         return "run"
-    return "comparison" if os.path.isfile(path / "comparison.json") else None
+    return "comparison" if is_file(path / "comparison.json") else None
 
 
 def _changes(path: Path) -> tuple[float, float]:

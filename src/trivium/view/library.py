@@ -16,13 +16,13 @@ from trivium.errors import UserError
 from trivium.store import Run
 from trivium.view.builder import Builder
 from trivium.view.claims import Claims
-from trivium.view.found import Card, Found, Kind, locked, read_comparison
+from trivium.view.found import Card, Found, Kind, is_file, locked, read_comparison
 from trivium.view.index import TraceIndex
 from trivium.view.metrics import Metrics
 from trivium.view.pieces import add_pieces
 from trivium.view.queries import SHOWN, SORTS, STATUSES, Filter, Place, Queries, excerpt, place_of
 from trivium.view.shape import shaped, whole_node
-from trivium.view.sources import Line, Source, sources_in
+from trivium.view.sources import Line, Source, source_of, sources_in
 
 MOST_ROWS = 500
 PATIENCE = 0.25
@@ -65,8 +65,10 @@ class Library:
         self.queries.close()
 
     def overview(self, live: bool = True) -> Answer:
-        """Everything there is, without what is in it."""
+        """Everything there is, without what is in it; how many traces a file has is what there is to say of it."""
         paths = self.found.all("run")
+        for index in [self._index("run", path) for path in paths.values() if is_file(path)]:
+            self.builder.settle(index, PATIENCE)
         runs = [{**card, "traces": self._counted(paths.get(card["id"]))} for card in self.found.run_cards()]
         return {
             "live": live, "version": __version__, "runs": runs, "comparisons": self.found.comparison_cards(),
@@ -74,7 +76,7 @@ class Library:
         }  # fmt: skip
 
     def run(self, name: str) -> Answer:
-        """A run's settings, result, series and stages."""
+        """A run's settings, result, series and stages; a file of traces has the stages alone."""
         path = self._path("run", name)
         card = self.found.run_card(name, path, locked())
         settings, made, result = _about(path)
@@ -173,7 +175,7 @@ class Library:
             return self._metrics.setdefault(path, Metrics(path / "metrics.jsonl"))
 
     def path(self, name: str) -> Path:
-        """The folder of a run.  Raises NotFound."""
+        """The folder of a run, or a file of traces.  Raises NotFound."""
         return self._path("run", name)
 
     def _path(self, kind: Kind, name: str) -> Path:
@@ -194,6 +196,8 @@ class Library:
 
     def _sources_of_run(self, path: Path) -> Callable[[], Sequence[Source]]:
         def find() -> Sequence[Source]:
+            if is_file(path):
+                return [source_of(path)]
             order = list(dict.fromkeys(re.sub(r"-\d+", "", stage) for stage in self.metrics(path).update().stages))
             found = sources_in(path)
             return sorted(found, key=lambda s: (order.index(s.label) if s.label in order else len(order), s.label))

@@ -102,7 +102,7 @@ class Metrics:
             try:
                 with open(self.path, "rb") as file:
                     self._read(file.fileno())
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):  # a file of traces has no events
                 self.events, self._end = Events(), 0
             return self.events
 

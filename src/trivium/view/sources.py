@@ -186,6 +186,11 @@ class Rows:
         return pq.ParquetFile(self.path, memory_map=True)
 
 
+def source_of(path: Path) -> Source:
+    """A file of traces that stands alone.  Its label goes into addresses, so it is no name that a user chose."""
+    return Rows(path, "traces") if path.suffix == ".parquet" else Lines(path, "traces")
+
+
 def sources_in(folder: Path, pattern: str = "traces-*") -> list[Source]:
     """The files of traces in a run's folder; a Parquet file stands for the lines it was made of."""
     found: dict[str, Source] = {}

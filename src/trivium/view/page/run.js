@@ -5,19 +5,20 @@ import { h } from "./dom.js";
 import { bytes, count, number, percent, plain, when } from "./format.js";
 import { crumbs, empty, facts, figures, settings } from "./parts.js";
 import { go, link } from "./router.js";
-import { progress, sentence } from "./runs.js";
+import { isFile, progress, sentence } from "./runs.js";
 import { follow, get } from "./source.js";
 
 /** The page of a run. */
 export async function runPage(id) {
   let [run, index] = await Promise.all([get(["runs", id]), get(["index"])]);
+  const alone = isFile(run.card);
   const drawn = curves([side(run, id)]);
   const top = h("div");
   const parts = h("div", { class: "lower" });
 
   function show() {
     top.replaceChildren(...summary(run, id));
-    parts.replaceChildren(...[stages(run, id), made(run)].filter(Boolean));
+    parts.replaceChildren(...[stages(run, id), alone ? null : made(run)].filter(Boolean));
   }
 
   show();
@@ -29,7 +30,7 @@ export async function runPage(id) {
           show();
         })
       : () => {};
-  const others = index.runs.filter((other) => other.id !== id);
+  const others = alone ? [] : index.runs.filter((other) => other.id !== id && !isFile(other));
   const versus = others.length
     ? h(
         "select",
@@ -56,7 +57,7 @@ export async function runPage(id) {
         run.stages.length ? h("a", { class: "button main", href: link(["runs", id, "traces"]) }, "Traces") : null,
         versus,
       ),
-      drawn.none() ? empty("Nothing has been measured yet.") : drawn.node,
+      alone ? null : drawn.none() ? empty("Nothing has been measured yet.") : drawn.node,
       parts,
     ),
     keys: [
@@ -93,7 +94,7 @@ export function behind(run, step, one) {
 
 function summary(run, id) {
   const { card, result } = run;
-  const steps = card.steps ? `${count(card.step)} of ${count(card.steps)}` : count(card.step);
+  const steps = isFile(card) ? null : card.steps ? `${count(card.step)} of ${count(card.steps)}` : count(card.step);
   return [
     h("p", { class: "eyebrow" }, progress(card), h("span", null, sentence(card)), h("span", null, when(card.created))),
     h("h1", null, card.headline || card.name),

@@ -1,7 +1,7 @@
 /** All runs: what each is, how far it is and what it found; sorted, filtered, and two of them put side by side. */
 
 import { h } from "./dom.js";
-import { bytes, count, when } from "./format.js";
+import { bytes, count, plural, when } from "./format.js";
 import { keep, recall } from "./memory.js";
 import { empty } from "./parts.js";
 import { go, link } from "./router.js";
@@ -14,7 +14,7 @@ const ORDERS = [
   ["step", "most steps first"],
   ["bytes", "largest first"],
 ];
-const STATUSES = ["running", "stopped", "finished"];
+const STATUSES = ["running", "stopped", "finished", "file"];
 const REFRESH = 10000; // milliseconds between looks at runs that are still going
 
 /** The page of all runs. */
@@ -60,10 +60,7 @@ export async function runsPage() {
     );
     found.sort(by(state.order));
     rows.replaceChildren(...found.map((run) => row(run, state.chosen, choose)));
-    told.textContent =
-      found.length === runs.length
-        ? `${count(runs.length)} run${runs.length === 1 ? "" : "s"}`
-        : `${count(found.length)} of ${count(runs.length)} runs`;
+    told.textContent = found.length === runs.length ? held(runs) : `${count(found.length)} of ${held(runs)}`;
     compare.hidden = state.chosen.length === 0;
     compare.disabled = state.chosen.length !== 2;
     compare.textContent = state.chosen.length === 2 ? "Compare the two" : "Choose one more to compare";
@@ -127,8 +124,14 @@ export function progress(run) {
   );
 }
 
+/** Whether it is a file of traces, which has no settings, steps and curves, and so nothing to compare. */
+export function isFile(run) {
+  return run.status === "file";
+}
+
 /** `smollm2 learns sums:terms=3 by grpo`. */
 export function sentence(run) {
+  if (isFile(run)) return `traces alone, in ${run.folder}`;
   const verb = { learn: "learns", improve: "improves on" }[run.verb] || run.verb;
   const known = run.policy && run.task;
   return known ? `${run.policy} ${verb} ${run.task}${run.objective ? ` by ${run.objective}` : ""}` : run.name;
@@ -145,7 +148,7 @@ function row(run, chosen, choose) {
   return h(
     "tr",
     null,
-    h("td", { class: "pick" }, box),
+    h("td", { class: "pick" }, isFile(run) ? null : box),
     h(
       "th",
       { scope: "row" },
@@ -157,14 +160,14 @@ function row(run, chosen, choose) {
       "td",
       { class: "task" },
       h("span", null, run.task),
-      h("span", { class: "soft" }, [run.policy, run.objective].filter(Boolean).join(", ")),
+      h("span", { class: "soft" }, isFile(run) ? sentence(run) : [run.policy, run.objective].filter(Boolean).join(", ")),
     ),
     h(
       "td",
       { class: "result" },
       run.error
         ? h("span", { class: "fault" }, run.error)
-        : run.headline || h("span", { class: "soft" }, "no result yet"),
+        : run.headline || (isFile(run) ? null : h("span", { class: "soft" }, "no result yet")),
     ),
     h("td", { class: "num", "data-name": "step" }, steps),
     h(
@@ -176,12 +179,23 @@ function row(run, chosen, choose) {
   );
 }
 
+/** `2 runs, 1 file`. */
+function held(runs) {
+  const files = runs.filter(isFile).length;
+  const parts = [
+    [runs.length - files, "run"],
+    [files, "file"],
+  ];
+  const some = parts.filter(([n]) => n);
+  return (some.length ? some : parts.slice(0, 1)).map(([n, word]) => plural(n, word)).join(", ");
+}
+
 function option(value, words, now) {
   return h("option", { value, selected: value === now }, words);
 }
 
 function text(run) {
-  return [run.name, run.verb, run.task, run.policy, run.objective, run.headline, run.status].join(" ").toLowerCase();
+  return [run.name, run.folder, run.verb, run.task, run.policy, run.objective, run.headline, run.status].join(" ").toLowerCase();
 }
 
 function by(key) {
