@@ -1,5 +1,21 @@
 /** Filter, search, sort and cut a list of traces: what the server does with a query, done here for an exported file. */
 
+/** What a list of traces may be filtered and sorted by, as it stands in an address. */
+export const FILTERS = [
+  "stage",
+  "step",
+  "step_to",
+  "status",
+  "level",
+  "q",
+  "question",
+  "method",
+  "budget",
+  "seed",
+  "sort",
+  "descending",
+];
+
 const SAME = ["stage", "level", "question_id", "method", "budget", "seed"];
 const AROUND = 80;
 

@@ -1,5 +1,6 @@
 /** One trace: the question, what was answered and judged, and the attempt itself in the form that suits it. */
 
+import { FILTERS } from "./choose.js";
 import { h } from "./dom.js";
 import { count, number, plural } from "./format.js";
 import { choice, choosing } from "./memory.js";
@@ -12,20 +13,6 @@ import { treeView } from "./tree.js";
 
 const VIEWS = { sample: sampleView, conversation: conversationView, debate: debateView, program: programView };
 const NAMES = { sample: "Text", conversation: "Conversation", debate: "Debate", program: "Program", tree: "Tree" };
-const CARRIED = [
-  "stage",
-  "step",
-  "step_to",
-  "status",
-  "level",
-  "q",
-  "question",
-  "method",
-  "budget",
-  "seed",
-  "sort",
-  "descending",
-];
 
 /** The page of a trace below `base`; `query` is the list it was opened from, with its place there. */
 export async function tracePage(base, n, query) {
@@ -33,7 +20,7 @@ export async function tracePage(base, n, query) {
   const owner = of.card ? of.card.name : of.title || of.task || base[1];
   const trace = row.trace;
   const whole = (i) => get([...base, "traces", n, "nodes", String(i)]);
-  const filter = Object.fromEntries(CARRIED.map((name) => [name, query[name]]));
+  const filter = Object.fromEntries(FILTERS.map((name) => [name, query[name]]));
   const natural = row.kind in NAMES ? row.kind : "sample";
   const views = [...new Set([natural, ...(trace.nodes.length > 2 ? ["tree"] : []), "sample"])];
   const state = {
@@ -154,7 +141,7 @@ async function neighbours(base, n, query) {
   if (query.at === undefined || !/^\d+$/.test(query.at)) return {};
   const at = Number(query.at);
   const from = Math.max(0, at - 1);
-  const asked = Object.fromEntries(CARRIED.map((name) => [name, query[name]]));
+  const asked = Object.fromEntries(FILTERS.map((name) => [name, query[name]]));
   const { rows } = await get([...base, "traces"], { ...asked, offset: from, limit: 3 }).catch(() => ({ rows: [] }));
   const one = (i) => (rows[i - from] && i >= 0 ? { n: rows[i - from].n, at: i } : null);
   return { prev: at > 0 ? one(at - 1) : null, next: one(at + 1) };

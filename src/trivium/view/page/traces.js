@@ -1,5 +1,6 @@
 /** The traces of a run or of a comparison: filters, search, and a list that holds any number of them. */
 
+import { FILTERS } from "./choose.js";
 import { h, style } from "./dom.js";
 import { count, number, percent } from "./format.js";
 import { virtualList } from "./list.js";
@@ -11,20 +12,6 @@ import { get, live } from "./source.js";
 const VERDICTS = ["correct", "wrong", "unparseable", "error", "unjudged"];
 const TYPED = 250; // milliseconds after the last letter before a search begins
 const AGAIN = 1500; // milliseconds between looks at an index that is being built
-const FILTERS = [
-  "stage",
-  "step",
-  "step_to",
-  "status",
-  "level",
-  "q",
-  "question",
-  "method",
-  "budget",
-  "seed",
-  "sort",
-  "descending",
-];
 
 /** The page of the traces below `base`: ["runs", ID] or ["comparisons", ID]. */
 export async function tracesPage(base, query) {
