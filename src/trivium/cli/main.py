@@ -35,9 +35,9 @@ COMMANDS = {
     "show": "Describe anything that has a name, or a run.",
     "fetch": "Get a model that Trivium can train, ahead of time.",
     "doctor": "Check this machine, and whether a run can learn.",
-    "view": "Look at runs, traces, comparisons and claims in a browser, or in one file.",
+    "view": "Look at runs, traces and claims in a browser.",
     "report": "Write a run's report.html again, and open it.",
-    "board": "Write the board, the recipes' pages and the README table from the ledger.",
+    "board": "Write the board and the pages of recipes from the ledger.",
 }
 
 
