@@ -59,7 +59,7 @@ def test_all_looks_are_kept_and_only_the_last_run_of_a_recipe_stands(tmp_path: P
     assert paper is not None
     told = [(line["claim"], line["date"], line["former"]) for line in paper["claims"]]
     assert told == [
-        ("worded anew", "2", False), ("stays", "2", False), ("stays", "1", False), ("worded so", "1", True),
+        ("stays", "2", False), ("worded anew", "2", False), ("worded so", "1", True), ("stays", "1", False),
     ]  # fmt: skip
     assert claims.paper("none") is None
 

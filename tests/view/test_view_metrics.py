@@ -47,6 +47,8 @@ def test_a_run_that_learns_has_its_curves_in_groups() -> None:
     assert "rl/seconds_left" not in found
     held = found["eval/accuracy"]
     assert len(held["points"]) == len(held["band"]) >= 3
+    assert [x for x, _ in held["points"]][:2] == [0, 0], "before, and after the warm-up"
+    assert held["points"][-1][0] == 60, "the last evaluation names no step, and stands where learning ended"
     assert all(low <= y <= high for (_, y), (low, high) in zip(held["points"], held["band"], strict=True))
     assert next(iter(found.values()))["stage"] == "eval", "the question that matters comes first"
 

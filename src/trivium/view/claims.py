@@ -71,13 +71,17 @@ class Claims:
         return list(dict.fromkeys(line["slug"] for line in self._read()))
 
     def paper(self, slug: str) -> dict[str, Any] | None:
-        """Everything ever found on one paper, newest first; `None` for a paper that there is not."""
+        """Everything ever found on one paper, the newest run first, the claims of a run in the order of its recipe.
+
+        `None` for a paper that there is not.
+        """
         paper = next((paper for paper in self.papers if paper.slug == slug), None)
         if paper is None:
             return None
         lines = self._read()
         current = {claim for at, claim in standing(lines) if at == slug}
-        told = [{**line, "former": line["claim"] not in current} for line in reversed(lines) if line["slug"] == slug]
+        own = sorted((line for line in lines if line["slug"] == slug), key=lambda line: str(line["date"]), reverse=True)
+        told = [{**line, "former": line["claim"] not in current} for line in own]  # sorting keeps the order of a date
         return {
             "slug": slug, "paper": paper.number, "title": paper.title, "family": paper.family, "idea": paper.idea,
             "says": self._said(paper), "recipe": paper.recipe, "claims": told, "error": self.error,

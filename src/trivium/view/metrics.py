@@ -62,11 +62,15 @@ class Events:
     curves: dict[str, Curve] = field(default_factory=dict)
     stages: dict[str, None] = field(default_factory=dict)
     _ends: dict[tuple[str, Any], float] = field(default_factory=dict)
+    _reached: float = 0.0
+    """The last step of reinforcement learning so far."""
 
     def add(self, row: Row) -> None:
         if row.get("phase") == "stage":
             self.stages[str(row.get("stage"))] = None
-        for key, stage, x, value, band in _points(row, self._ends):
+        if row.get("phase") == "rl" and _is_number(row.get("step")):
+            self._reached = row["step"]
+        for key, stage, x, value, band in _points(row, self._ends, self._reached):
             if _is_number(x) and math.isfinite(x) and math.isfinite(value):
                 curve = self.curves.get(key) or self.curves.setdefault(key, Curve(stage))
                 curve.points.append((x, value))
@@ -153,8 +157,11 @@ def thinned(points: Sequence[Point], most: int = MOST) -> list[int]:
 Found = tuple[str, str, float, float, list[float] | None]
 
 
-def _points(row: Row, ends: dict[tuple[str, Any], float]) -> Iterator[Found]:
-    """The points that an event makes: key, stage, x, value and interval; `ends` remembers where each round ended."""
+def _points(row: Row, ends: dict[tuple[str, Any], float], reached: float) -> Iterator[Found]:
+    """The points that an event makes: key, stage, x, value and interval.
+
+    `ends` remembers where each round ended; `reached` is the last step of reinforcement learning before the event.
+    """
     phase = row.get("phase")
     try:
         if phase in ("rl", "warmup"):
@@ -163,7 +170,7 @@ def _points(row: Row, ends: dict[tuple[str, Any], float]) -> Iterator[Found]:
             shown = ((key, v) for key, v in numbers.items() if key.partition("/")[2] not in _HIDDEN)
             yield from ((key, phase, row["step"], v, None) for key, v in shown)
         elif phase == "eval" and row["done"] == row["total"]:
-            yield from _evaluation(row)
+            yield from _evaluation(row, reached)
         elif phase == "fit":
             yield from _fit(row, ends)
         elif phase == "search":
@@ -172,8 +179,11 @@ def _points(row: Row, ends: dict[tuple[str, Any], float]) -> Iterator[Found]:
         return
 
 
-def _evaluation(row: Row) -> Iterator[Found]:
-    """Held-out accuracy: over the steps of a run that learns, over the rounds of one that improves."""
+def _evaluation(row: Row, reached: float) -> Iterator[Found]:
+    """Held-out accuracy: over the steps of a run that learns, over the rounds of one that improves.
+
+    The last evaluation of a run that learns names no step: it stands where learning ended.
+    """
     stage, accuracy = str(row["stage"]), row["accuracy"]
     if not _is_number(accuracy):
         return
@@ -183,7 +193,7 @@ def _evaluation(row: Row) -> Iterator[Found]:
     elif stage in _STARTS:
         yield from ((f"round/{arm}/{_STARTS[stage]}", "round", 0, accuracy, band) for arm in ("search", "control"))
     elif stage in _HELD_OUT:
-        yield "eval/accuracy", "eval", row["step"], accuracy, band
+        yield "eval/accuracy", "eval", reached if stage == "after" else row["step"], accuracy, band
     else:
         yield f"eval/{stage}/accuracy", "eval", row["step"], accuracy, band
 

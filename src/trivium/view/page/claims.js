@@ -112,7 +112,6 @@ export async function claimPage(slug) {
         "p",
         { class: "eyebrow" },
         h("span", null, `paper ${paper.paper}`),
-        groups[0] && groups[0][0].paper_says ? h("span", null, `reported: ${groups[0][0].paper_says}`) : null,
       ),
       h("h1", null, paper.title),
       paper.idea ? h("p", { class: "lead idea" }, paper.idea) : null,
@@ -123,7 +122,7 @@ export async function claimPage(slug) {
   };
 }
 
-/** Ledger lines by claim, each newest first; claims in the order of their newest look. */
+/** Ledger lines by claim, each newest first; claims as the last run has them, earlier wordings behind. */
 function byClaim(lines) {
   const groups = new Map();
   for (const line of lines) {
@@ -225,6 +224,7 @@ function claim(looks) {
       claimVerdict(now.verdict),
       h("span", null, now.why || ""),
       h("span", null, `${now.better} over ${now.worse}${now.metric ? `, by ${now.metric}` : ""}`),
+      now.paper_says ? h("span", null, `the paper: ${now.paper_says}`) : null,
     ),
     facts([
       ["effect", signed(now.effect)],
