@@ -79,11 +79,7 @@ def test_streams_of_many_clients_at_once_and_a_client_that_hangs_up(tmp_path):
                 http.stream("POST", f"{address}/chat/completions", json=forever) as reply,
             ):
                 await anext(reply.aiter_bytes())
-            for _ in range(200):
-                if policy.open == [0]:
-                    break
-                await asyncio.sleep(0.01)
-            return said, policy.open[0]
+            return said, await policy.freed()
 
     said, left_open = asyncio.run(go())
     assert set(said) == {SOLVED}

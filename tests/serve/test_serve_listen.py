@@ -68,11 +68,7 @@ def test_a_client_that_hangs_up_frees_what_it_had():
             client.stream("POST", f"{address}/chat/completions", json=ask) as reply,
         ):
             await anext(reply.aiter_bytes())
-        for _ in range(100):
-            if policy.open == [0]:
-                break
-            await asyncio.sleep(0.01)
-        opened = policy.open[0]
+        opened = await policy.freed()
         listener.should_exit = True
         await task
         return opened

@@ -36,6 +36,14 @@ class Drip(Scripted):
     as_json: list[bool] = field(default_factory=list)
     gate: asyncio.Event | None = None
 
+    async def freed(self) -> int:
+        """How many streams are still open once there has been time for them to close."""
+        for _ in range(200):
+            if self.open == [0]:
+                break
+            await asyncio.sleep(0.01)
+        return self.open[0]
+
     def decode(self, ids: Sequence[int]) -> str:
         return decode(ids)
 

@@ -3,7 +3,7 @@
 import { h, s } from "./dom.js";
 import { count, number, plain, signed, when } from "./format.js";
 import { keep, recall } from "./memory.js";
-import { claimVerdict, crumbs, empty, facts, figures, whisker } from "./parts.js";
+import { chip, claimVerdict, crumbs, empty, facts, figures, whisker } from "./parts.js";
 import { link } from "./router.js";
 import { get } from "./source.js";
 
@@ -55,24 +55,13 @@ export async function claimsPage() {
     const n = shown.reduce((sum, one) => sum + one.papers.length, 0);
     told.textContent =
       n === papers.length ? `${count(papers.length)} papers` : `${count(n)} of ${count(papers.length)} papers`;
-    const chip = (verdict, words_, n_) =>
-      h(
-        "button",
-        {
-          type: "button",
-          class: "chip",
-          "aria-pressed": String(state.verdict === verdict),
-          onclick: () => set({ verdict }),
-        },
-        words_,
-        h("b", null, count(n_)),
-      );
+    const chipFor = (verdict, words_, n_) => chip(words_, n_, state.verdict === verdict, () => set({ verdict }));
     chips.replaceChildren(
-      chip("", "all", papers.length),
+      chipFor("", "all", papers.length),
       ...VERDICTS.map((verdict) =>
-        chip(verdict, claimVerdict(verdict), all.filter((claim) => claim.verdict === verdict).length),
+        chipFor(verdict, claimVerdict(verdict), all.filter((claim) => claim.verdict === verdict).length),
       ),
-      chip("none", claimVerdict(null), papers.filter((paper) => !paper.claims.length).length),
+      chipFor("none", claimVerdict(null), papers.filter((paper) => !paper.claims.length).length),
     );
   }
 

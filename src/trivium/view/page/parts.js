@@ -1,7 +1,7 @@
 /** Small pieces that several pages show. */
 
 import { h, s } from "./dom.js";
-import { plain } from "./format.js";
+import { count, plain } from "./format.js";
 
 const SIGNS = { correct: "✓", wrong: "✗", unparseable: "?", error: "!" };
 
@@ -19,6 +19,16 @@ export function verdict(status) {
 /** The verdict on a claim. */
 export function claimVerdict(word) {
   return h("span", { class: `claim ${word || "untested"}` }, word || "not run yet");
+}
+
+/** A verdict to filter by, with how many there are of it. */
+export function chip(words, n, pressed, choose) {
+  return h(
+    "button",
+    { type: "button", class: "chip", "aria-pressed": String(pressed), onclick: choose },
+    words,
+    h("b", null, count(n)),
+  );
 }
 
 /** Names over values in a row. */

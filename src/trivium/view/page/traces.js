@@ -5,7 +5,7 @@ import { h, style } from "./dom.js";
 import { count, number, percent } from "./format.js";
 import { virtualList } from "./list.js";
 import { keep, recall } from "./memory.js";
-import { crumbs, empty, failure, marked, verdict } from "./parts.js";
+import { chip, crumbs, empty, failure, marked, verdict } from "./parts.js";
 import { link, rename } from "./router.js";
 import { get, live } from "./source.js";
 
@@ -76,22 +76,11 @@ export async function tracesPage(base, query) {
   function showCounts(found) {
     const all = VERDICTS.reduce((sum, status) => sum + (found[status] || 0), 0);
     keep(`counts ${key()}`, found);
-    const chip = (status, words, n) =>
-      h(
-        "button",
-        {
-          type: "button",
-          class: "chip",
-          "aria-pressed": String(state.status === status),
-          onclick: () => set({ status }),
-        },
-        words,
-        h("b", null, count(n)),
-      );
+    const chipFor = (status, words, n) => chip(words, n, state.status === status, () => set({ status }));
     counts.replaceChildren(
-      chip("", "all", all),
+      chipFor("", "all", all),
       ...VERDICTS.filter((status) => found[status] || state.status === status).map((status) =>
-        chip(status, verdict(status), found[status] || 0),
+        chipFor(status, verdict(status), found[status] || 0),
       ),
     );
   }
