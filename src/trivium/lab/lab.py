@@ -58,16 +58,19 @@ class Lab(Generic[S]):
             self.seen.update(p.question.id for p in dealt)
         return dealt
 
-    def policy(self, name: str, make: Callable[[Lab[S]], LocalPolicy], *, shared: str | None = None) -> LocalPolicy:
+    def policy(
+        self, name: str, make: Callable[[Lab[S]], LocalPolicy], *, shared: str | None = None, seed: int | None = None
+    ) -> LocalPolicy:
         """A policy made once for this seed, and a fresh copy of it at each call; the arm is charged what it cost.
 
-        `shared` names what it is made from instead of this recipe: a base that other recipes use as well.
+        `shared` names what it is made from instead of this recipe: a base that other recipes use as well.  `seed` makes
+        it with that seed whatever the lab's: one for all seeds.
         """
 
         def fill(folder: Path, lab: Lab[S]) -> None:
             make(lab).save(folder)
 
-        kept = self._kept(name, fill, shared)
+        kept = self._kept(name, fill, shared, self.seed if seed is None else seed)
         loaded = load(kept.folder, name, dtype="fp32", max_rows=256)
         if not isinstance(loaded, LocalPolicy):
             raise RunError(f"{kept.folder} is not a model that the lab can train")
@@ -79,7 +82,7 @@ class Lab(Generic[S]):
         def fill(folder: Path, lab: Lab[S]) -> None:
             (folder / "data.pkl").write_bytes(pickle.dumps(make(lab)))
 
-        made: T = pickle.loads((self._kept(name, fill, None).folder / "data.pkl").read_bytes())
+        made: T = pickle.loads((self._kept(name, fill, None, self.seed).folder / "data.pkl").read_bytes())
         return made
 
     def apart(self) -> Lab[S]:
@@ -111,9 +114,10 @@ class Lab(Generic[S]):
         """How many of these were seen while learning or choosing."""
         return len(self.seen.intersection(questions))
 
-    def _kept(self, name: str, fill: Callable[[Path, Lab[S]], None], shared: str | None) -> Kept:
+    def _kept(self, name: str, fill: Callable[[Path, Lab[S]], None], shared: str | None, seed: int) -> Kept:
         def make(folder: Path) -> Mapping[str, Any]:
             inner = self.apart()
+            inner.seed = seed
             self.say(f"making {name}")
             fill(folder, inner)
             self.waited += inner.waited
@@ -124,7 +128,7 @@ class Lab(Generic[S]):
 
         where = shelf("bases") if shared else shelf("shared", self.slug, self.size_name)
         own = "trivium.lab.bases" if shared else self.own
-        full = f"{shared or name}-seed{self.seed}"
+        full = f"{shared or name}-seed{seed}"
         kept = keep(where, full, own, make)
         for key, cost in {**kept.about["uses"], full: kept.about["spent"]}.items():
             if key not in self.uses:
