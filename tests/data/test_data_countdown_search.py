@@ -68,6 +68,13 @@ def test_searches_are_true_and_their_successes_are_solutions() -> None:
     assert 20 < found < 60
 
 
+def test_of_two_numbers_a_search_is_all_that_they_make() -> None:
+    assert looked((3, 8), 24, "+*", 3, random.Random(0)) == "8+3=11,8*3=24!"
+    assert looked((3, 8), 40, "+*", 3, random.Random(0)) == "8+3=11,8*3=24"
+    assert success("8+3=11,8*3=24!") == ["8*3=24"]
+    assert first_found(["6+2=8"], ["8+3=11,8*3=24!"]) == ["6+2=8", "8*3=24"]
+
+
 def test_a_line_of_thought_ends_with_its_first_success() -> None:
     kept, tried = [Move("8+7=15", (2, 3, 15)), Move("8*3=24", (2, 7, 24))], ["3+2=5:15+5=20", "7+2=9:24+9=33!"]
     assert in_turn(kept, [tried[0], tried[0]], 33).endswith("\nnone")

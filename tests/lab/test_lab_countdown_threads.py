@@ -17,8 +17,9 @@ from trivium.tasks import task
 from trivium.tasks.base import ask
 from trivium.types import Trace
 
-COUNTDOWN = task("countdown:numbers=4,largest=9,target=99,ops=+*,use_all=true")
-PROBLEMS = puzzle(COUNTDOWN, FREE).problems("dev", 40)
+COUNTDOWN = {n: task(f"countdown:numbers={n},largest=9,target=99,ops=+-*,use_all=true") for n in (3, 4)}
+PROBLEMS = {n: puzzle(COUNTDOWN[n], FREE).problems("dev", 40) for n in COUNTDOWN}
+each_size = pytest.mark.parametrize("n", COUNTDOWN)
 
 
 class Pupil(Scripted):
@@ -34,8 +35,8 @@ def plain(text: str) -> str:
     return f"{asked.rpartition(':')[2]}/{said}"
 
 
-def pupil(way: Way) -> tuple[Pupil, list[Demonstration]]:
-    shown = lessons(Pupil(lambda turn: ""), PROBLEMS, way)  # type: ignore[arg-type]
+def pupil(way: Way, n: int) -> tuple[Pupil, list[Demonstration]]:
+    shown = lessons(Pupil(lambda turn: ""), PROBLEMS[n], way)  # type: ignore[arg-type]
     known = {plain(decode(d.prompt)): decode(d.ids) for d in shown}
 
     def script(turn: Turn) -> str:
@@ -52,48 +53,51 @@ def right(traces: list[Trace]) -> list[float]:
     return [float(trace.verdict is not None and trace.verdict.correct) for trace in traces]
 
 
-def tried(way: Way, cap: int, **options: bool) -> list[Trace]:
-    return solve(partial(way, cap=cap, **options), PROBLEMS, pupil(way)[0], task=COUNTDOWN)
+def tried(way: Way, n: int, cap: int = 9999, **options: bool) -> list[Trace]:
+    return solve(partial(way, cap=cap, **options), PROBLEMS[n], pupil(way, n)[0], task=COUNTDOWN[n])
 
 
-def test_both_ways_solve_what_the_program_solves() -> None:
-    one, many = tried(serial, 9999), tried(threads, 9999)
-    solved = [not decode(d.ids).endswith("\nnone") for d in pupil(serial)[1]]
+@each_size
+def test_both_ways_solve_what_the_program_solves(n: int) -> None:
+    one, many = tried(serial, n), tried(threads, n)
+    solved = [not decode(d.ids).endswith("\nnone") for d in pupil(serial, n)[1]]
     assert right(one) == right(many) == [float(s) for s in solved]
     assert 10 < sum(solved) < 40
     assert [t.answer is None for t in one] == [t.answer is None for t in many] == [not s for s in solved]
 
 
-def test_every_call_is_a_lesson_and_children_read_only_where_their_search_begins() -> None:
-    shown = {plain(decode(d.prompt)) for d in pupil(threads)[1]}
-    for trace in tried(threads, 9999):
+@each_size
+def test_every_call_is_a_lesson_and_children_read_only_where_their_search_begins(n: int) -> None:
+    shown = {plain(decode(d.prompt)) for d in pupil(threads, n)[1]}
+    for trace in tried(threads, n):
         made = calls(trace)
         children = [call for call in made if not call.own]
         assert (len(made) - len(children), 1 <= len(children) <= 9) == (2, True)
         assert all(plain(decode(call.read)) in shown for call in made[:-1])
-        assert all(re.fullmatch(r"\d+ \d+ \d+>\d+/", plain(decode(call.read))) for call in children)
+        assert all(re.fullmatch(rf"\d+( \d+){{{n - 2}}}>\d+/", plain(decode(call.read))) for call in children)
         assert any(success(decode(call.said)) for call in children) == (trace.answer is not None)
 
 
 def test_a_shorter_context_fails_where_it_is_too_short() -> None:
-    one = tried(serial, 9999)
+    one = tried(serial, 4)
     sizes = sorted(longest(calls(trace)) for trace in one)
     cap, template = sizes[len(sizes) // 2], len(render(ask("")))
-    assert right(tried(serial, cap - template + 2)) == fitting(right(one), [calls(trace) for trace in one], cap)
+    assert right(tried(serial, 4, cap - template + 2)) == fitting(right(one), [calls(trace) for trace in one], cap)
 
 
-def test_results_that_change_places_help_hardly_anybody() -> None:
-    assert sum(right(tried(threads, 9999, crossed=True))) < sum(right(tried(threads, 9999))) / 2
+@each_size
+def test_results_that_change_places_help_hardly_anybody(n: int) -> None:
+    assert sum(right(tried(threads, n, crossed=True))) < sum(right(tried(threads, n))) / 2
 
 
 @pytest.mark.parametrize("order", ["", "|", "1+1=2|", "no;never|", "9+2=11"])
 def test_a_parent_that_orders_nothing_that_can_be_done_does_not_answer(order: str) -> None:
-    [trace] = solve(partial(threads, cap=99), PROBLEMS[:1], Scripted(lambda turn: order), task=COUNTDOWN)
+    [trace] = solve(partial(threads, cap=99), PROBLEMS[4][:1], Scripted(lambda turn: order), task=COUNTDOWN[4])
     assert (trace.error, trace.answer, len(calls(trace))) == ("", None, 1)
 
 
 def test_what_a_child_claims_is_taken_at_its_word() -> None:
-    numbers, target = (PROBLEMS[0].reference[key] for key in ("numbers", "target"))
+    numbers, target = (PROBLEMS[4][0].reference[key] for key in ("numbers", "target"))
     order = f"{numbers[1]}+{numbers[0]}=50"
     asked = []
 
@@ -103,7 +107,7 @@ def test_what_a_child_claims_is_taken_at_its_word() -> None:
             return f"1+1=3:3+3={target}!"
         return f"({order})" if turn.said else f"{order};{order}|"
 
-    [trace] = solve(partial(threads, cap=99), PROBLEMS[:1], Scripted(script), task=COUNTDOWN)
+    [trace] = solve(partial(threads, cap=99), PROBLEMS[4][:1], Scripted(script), task=COUNTDOWN[4])
     assert trace.response == f"({order})"
     assert [q for q in asked if ":" not in q] == [f"{numbers[2]} {numbers[3]} 50>{target}"] * 2
     assert f"\n{order}:1+1=3:3+3={target}\n" in "\n" + "".join(

@@ -32,15 +32,15 @@ def state(numbers: Sequence[int], target: int) -> str:
     return f"{' '.join(map(str, numbers))}>{target}"
 
 
-def moves(numbers: Sequence[int], signs: str) -> list[Move]:
-    """Every operation on two of the numbers."""
+def moves(numbers: Sequence[int], signs: str, most: int = LARGEST) -> list[Move]:
+    """Every operation on two of the numbers, with a result of at most `most`."""
     found = {}
     for pair in itertools.combinations(range(len(numbers)), 2):
         low, high = sorted(numbers[i] for i in pair)
         rest = [x for i, x in enumerate(numbers) if i not in pair]
         for sign in signs:
             value = high + low if sign == "+" else high * low if sign == "*" else high - low
-            if 1 <= value <= LARGEST:
+            if 1 <= value <= most:
                 text = f"{high}{sign}{low}={value}"
                 found[text] = Move(text, tuple(sorted([*rest, value])))
     return list(found.values())
@@ -64,7 +64,8 @@ def best(numbers: Sequence[int], target: int, signs: str, width: int, rng: rando
 
     The heuristic of the released demonstrations of APR, which add the distances up.
     """
-    ranked = sorted(moves(numbers, signs), key=lambda move: sum(_distance(x, target) for x in move.left))
+    possible = moves(numbers, signs, _most(target, signs))
+    ranked = sorted(possible, key=lambda move: sum(_distance(x, target) for x in move.left))
     kept = ranked[:width]
     rng.shuffle(kept)
     return kept
@@ -73,25 +74,35 @@ def best(numbers: Sequence[int], target: int, signs: str, width: int, rng: rando
 def looked(numbers: Sequence[int], target: int, signs: str, width: int, rng: random.Random) -> str:
     """The search of three numbers: each of the best operations on them with all that the two numbers after it make.
 
-    With 2, 3 and 8 for 30 it is such as `8+3=11:11+2=13,11*2=22;8*2=16:16+3=19,16*3=48;3*2=6:8+6=14,8*6=48`.
+    With 2, 3 and 8 for 30 it is such as `8+3=11:11+2=13,11*2=22;8*2=16:16+3=19,16*3=48;3*2=6:8+6=14,8*6=48`.  Of two
+    numbers it is all that they make.
     """
+    if len(numbers) == 2:
+        return _ends(numbers, target, signs)
     said: list[str] = []
     for move in best(numbers, target, signs, width, rng):
-        ends: list[str] = []
-        for end in moves(move.left, signs):
-            ends.append(end.text)
-            if end.left == (target,):
-                return ";".join([*said, f"{move.text}:{','.join(ends)}"]) + FOUND
-        said.append(f"{move.text}:{','.join(ends)}")
+        said.append(f"{move.text}:{_ends(move.left, target, signs)}")
+        if said[-1].endswith(FOUND):
+            break
     return ";".join(said)
 
 
+def _ends(numbers: Sequence[int], target: int, signs: str) -> str:
+    """What two numbers make, as far as the target if they make it."""
+    ends: list[str] = []
+    for end in moves(numbers, signs, _most(target, signs)):
+        ends.append(end.text)
+        if end.left == (target,):
+            return ",".join(ends) + FOUND
+    return ",".join(ends)
+
+
 def success(tried: str) -> list[str] | None:
-    """The operations that a search of three numbers ended with, if it says that it has found the target."""
+    """The operations that a search of two or three numbers ended with, if it says that it has found the target."""
     if not tried.endswith(FOUND):
         return None
-    move, _, ends = tried.removesuffix(FOUND).rpartition(";")[2].partition(":")
-    return [move, ends.rpartition(",")[2]]
+    move, _, ends = tried.removesuffix(FOUND).rpartition(";")[2].rpartition(":")
+    return [*([move] if move else []), ends.rpartition(",")[2]]
 
 
 def joined(path: Sequence[str]) -> str:
@@ -128,6 +139,11 @@ def first_found(orders: Sequence[str], tried: Sequence[str]) -> list[str] | None
 def returned(path: Sequence[str] | None) -> str:
     """What a parent hears of the searches that it ordered."""
     return f"{':'.join(path) if path else '-'}\n"
+
+
+def _most(target: int, signs: str) -> int:
+    """The largest result that may still lead to the target: + and * never make less of what there is."""
+    return LARGEST if "-" in signs else min(target, LARGEST)
 
 
 @functools.cache

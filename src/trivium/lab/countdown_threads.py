@@ -31,7 +31,7 @@ from trivium.search.lm import LM
 from trivium.tasks.base import ask
 from trivium.types import Answer, Problem, Question, Task
 
-SIGNS = "+*"
+SIGNS = "+-*"
 CHILD_WIDTH = 3
 """Operations that the search of what a first operation leaves goes on from."""
 WIDTHS = (2, 9)

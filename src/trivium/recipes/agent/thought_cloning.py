@@ -39,8 +39,8 @@ Details that matter
 - On dev problems, with one seed, thoughts were the guide's in 96% of the near steps and 82% of the far ones, and
   actions in 93% and 85%; imitating actions alone, they were in 96% and 91%. Wishes go wrong where something is to be
   picked up that one may also go to.
-- In the ledger's first run, of 3 seeds, the words of `constant` were so many tokens that its answers were cut off before
-  the action: those rows are void, the ones of 16 seeds count.
+- In the ledger's first run, of 3 seeds, the words of `constant` were so many tokens that its answers were cut off
+  before the action: those rows are void, the ones of 16 seeds count.
 - Seeds differ much: on far missions thoughts gained 35 points with two of 16 seeds and lost up to 9 with nine.
 - A greedy policy without memory that meets the same view again would go round for ever; its episode ends there, failed.
 - `declared` is the share of things picked up and doors opened that the thought of the step had named; the paper's exact
