@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trivium.errors import TooFewProblems
 from trivium.lab.lab import Lab
 from trivium.types import Problem, Task
 
@@ -12,12 +13,19 @@ def unseen(lab: Lab[Any], task: Task, n: int) -> list[Problem]:
     """The first `n` of the seed's training problems that the lab has not seen; from now on it has.
 
     Where a base learned its share of a small space of problems, other draws meet some of them again; learning without
-    labels from a problem whose solution was shown would be none.
+    labels from a problem whose solution was shown would be none.  Raises TooFewProblems where all that are left are
+    fewer.
     """
     dealt: list[Problem] = []
-    asked = n
+    asked, whole = n, None
     while len(dealt) < n:
+        if whole:
+            raise whole
         asked *= 2
-        dealt = [p for p in task.problems("train", asked, lab.seed) if p.question.id not in lab.seen]
+        try:
+            found = task.problems("train", asked, lab.seed)
+        except TooFewProblems as few:
+            whole, found = few, task.problems("train", few.available, lab.seed)
+        dealt = [p for p in found if p.question.id not in lab.seen]
     lab.seen.update(p.question.id for p in dealt[:n])
     return dealt[:n]

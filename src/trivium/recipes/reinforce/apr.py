@@ -17,15 +17,15 @@ Algorithm
 
 Departs from the paper
 ----------------------
-A MODEL byte-level transformer on three numbers up to 20, + - * and targets up to 99, with 6,000 demonstrations and
-contexts of 64 to 320 tokens, in place of four numbers, 228M parameters, 500,000 demonstrations and 4,096 tokens.  Both
-ways have the same widths, 2 to 9, and the same child searches: all that the two numbers left make (at full size three
-operations on three numbers), where the paper gives children wider beams than parents and the serial search narrower
-ones.  One round of children.  The prompt begins with the width, or with `?` where the model is to choose; the paper
-conditions the serial model on a bin of tokens instead.  The parent hears the first success alone, and of failures
-nothing.  GRPO has one update a step and no KL.  Accuracy within a smaller context is read off one run: an attempt
-counts as failed if any of its contexts is longer, though a child that is cut might not have mattered.  Left out: pass@n
-as a claim (it is noted), latency on machines, a second round.
+A 200k-parameter byte-level transformer on three numbers up to 20, + - * and targets up to 99, with 6,000
+demonstrations and contexts of 64 to 320 tokens, in place of four numbers, 228M parameters, 500,000 demonstrations and
+4,096 tokens.  Both ways have the same widths, 2 to 9, and the same child searches: all that the two numbers left make
+(at full size three operations on three numbers), where the paper gives children wider beams than parents and the serial
+search narrower ones.  One round of children.  The prompt begins with the width, or with `?` where the model is to
+choose; the paper conditions the serial model on a bin of tokens instead.  The parent hears the first success alone, and
+of failures nothing.  GRPO has one update a step and no KL.  Accuracy within a smaller context is read off one run: an
+attempt counts as failed if any of its contexts is longer, though a child that is cut might not have mattered.  Left
+out: pass@n as a claim (it is noted), latency on machines, a second round.
 
 Details that matter
 -------------------
@@ -38,7 +38,10 @@ Details that matter
 - `serial-vote` answers by the majority of several samples, each with a context of its own: the trivial way to use many
   contexts.  What finds nothing or is cut abstains.  `votes` is to be so large that it samples at least the tokens that
   threads do, all counted.  `crossed` lets the parent hear every child's result as if it came from another (null).
-- NOTE
+- Recognising that a result is the target comes late and at once: after 1.5 million tokens children say none of their
+  successes, after 3.5 million threads solve half.  Four numbers were out of reach: 0 to 3 of 100 dev puzzles.
+- On dev puzzles of one seed reinforcement at 1e-4 took threads from 43 to 55% within 96 tokens and the serial search
+  from 44 to 51%; at 5e-5 with groups of 5 half of that or less, at 3e-4 both lost.
 - A success is what a child calls one; no verifier has a say in it.
 - With the width prescribed (`wide`), reinforcement cannot gain by ordering more children: what is left is deciding
   better, which the paper finds to be nothing.
@@ -87,10 +90,10 @@ class Size:
     lessons: int = 1750
     taught: int = 3_500_000
     lesson_lr: float = 3e-3
-    steps: int = 20
-    prompts: int = 8
-    samples: int = 5
-    lr: float = 5e-5
+    steps: int = 30
+    prompts: int = 16
+    samples: int = 8
+    lr: float = 1e-4
     caps: tuple[int, int, int] = (64, 96, 320)
     votes: int = 4
     test: int = 400
@@ -111,10 +114,9 @@ def beginner(lab: Lab[Size], way: Way) -> LocalPolicy:
     def make(inner: Lab[Size]) -> LocalPolicy:
         s, policy = inner.size, blank(inner, inner.size.model, [])
         shown = lessons(policy, inner.problems(s.task, "train", s.examples), way)
-        mean = sum(len(d.ids) for d in shown) / len(shown)
-        batch = max(1, round(s.taught / s.lessons / mean))
-        steps = round(s.taught / batch / mean)
-        imitate(inner, policy, shown, steps=steps, batch=batch, lr=s.lesson_lr, by_length=True)
+        sequences = s.taught * len(shown) / sum(len(d.ids) for d in shown)
+        batch = max(1, round(sequences / s.lessons))
+        imitate(inner, policy, shown, steps=round(sequences / batch), batch=batch, lr=s.lesson_lr, by_length=True)
         inner.charge("pretrain_sequences", batch * inner.spent.pop("optimiser_steps"))
         inner.charge("pretrain_tokens", inner.spent.pop("trained_tokens"))
         return policy
@@ -213,5 +215,5 @@ RECIPE = Recipe(
             paper="no gain with 10 children: 83.2% to 83.3%",
         ),
     ],
-    tried=3,
+    seeds=4, tried=10,
 )  # fmt: skip
