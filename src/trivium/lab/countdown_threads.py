@@ -1,7 +1,7 @@
 """Searching Countdown in one line of thought, or by a parent with children: two methods that a policy is taught.
 
 The question is `9:1 3 4 8>36`: how many searches are asked for, the numbers, the target.  Both methods speak the
-language of `data.countdown_search`, with four numbers, + and *.
+language of `data.countdown_search`, with three or four numbers, + - and *.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from trivium.types import Answer, Problem, Question, Task
 
 SIGNS = "+-*"
 CHILD_WIDTH = 3
-"""Operations that the search of what a first operation leaves goes on from."""
+"""Operations that the search of three numbers goes on from; of two numbers it is all that they make."""
 WIDTHS = (2, 9)
 """First operations that a demonstration tries, at least and at most."""
 FREE, WIDE = "?", "9"
