@@ -160,6 +160,13 @@ def test_the_drawing_is_xml_and_holds_every_effect(ledger: list[dict[str, Any]])
     assert "prefers-color-scheme:dark" in drawn
 
 
+@pytest.mark.parametrize(("name", "axis"), [("pass@k", "k"), ("accuracy by round", "round"), ("accuracy", "step")])
+def test_the_axis_of_a_curve_is_in_its_name(ledger: list[dict[str, Any]], name: str, axis: str) -> None:
+    [line, *_] = ledger
+    curves = {arm: {name: next(iter(by_name.values()))} for arm, by_name in line["curves"].items()}
+    assert axis in written(plot([line | {"curves": curves}]))
+
+
 def test_a_drawing_without_curves_has_no_part_for_them() -> None:
     drawn = plot(lines(recipe(), results(curves=False)))
     assert "<polyline" not in drawn

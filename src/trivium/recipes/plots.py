@@ -183,7 +183,7 @@ def _legend(arms: Sequence[str], tones: Tones, y: float) -> tuple[list[str], flo
 
 
 def _chart(name: str, by_arm: Mapping[str, Sequence[Sequence[Point]]], tones: Tones) -> str:
-    """One curve of all arms; what comes after ` by ` in its name is its horizontal axis, else steps."""
+    """One curve of all arms; what comes after ` by ` or `@` in its name is its horizontal axis, else steps."""
     means = {arm: _mean(seeds) for arm, seeds in by_arm.items()}
     values = [y for seeds in by_arm.values() for seed in seeds for _, y in seed]
     y_text: Callable[[float], str] = _percent if all(0 <= value <= 1 for value in values) else "{:.4g}".format
@@ -191,7 +191,7 @@ def _chart(name: str, by_arm: Mapping[str, Sequence[Sequence[Point]]], tones: To
     faint = [Series(arm, seed, tones[arm][0], faint=True) for arm, seed in several]
     bold = [Series(arm, line, tones[arm][0], dash=tones[arm][1]) for arm, line in means.items()]
     said = "; ".join(f"{arm} from {y_text(line[0][1])} to {y_text(line[-1][1])}" for arm, line in means.items())
-    x_name = name.partition(" by ")[2] or "step"
+    x_name = name.partition(" by ")[2] or name.partition("@")[2] or "step"
     return line_chart(name, said, [*faint, *bold], size=CHART, y_text=y_text, x_name=x_name)
 
 

@@ -144,7 +144,7 @@ def round_of(
         )  # fmt: skip
         left -= sum(map(len, had))
         done += zip(problems, had, strict=True)
-    lab.at("first tries that are right", number + 1, sum(had[0].right for _, had in done) / len(done))
+    lab.at("first tries that are right by round", number + 1, sum(had[0].right for _, had in done) / len(done))
     return done
 
 
