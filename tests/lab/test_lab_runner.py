@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
+import time
 import types
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,3 +116,47 @@ def test_workers_give_what_this_process_gives() -> None:
     here = run(asked, workers=0)
     for key, result in apart.items():
         assert (result.scores, result.spent, result.curves) == (here[key].scores, here[key].spent, here[key].curves)
+
+
+SLOW = """
+import os, pathlib, time
+from trivium.lab.recipe import Paper, Recipe
+from trivium.lab.runner import jobs, run
+
+def slow(lab):
+    whose = pathlib.Path(os.environ["WHOSE"])
+    whose.with_suffix(".part").write_text(str(os.getpid()))
+    whose.with_suffix(".part").rename(whose)
+    time.sleep(60)
+
+RECIPE = Recipe("slow", Paper(0, ""), "slow", {"slow": slow}, {"smoke": None}, [])
+if __name__ == "__main__":
+    run(jobs("slow_recipe", RECIPE, "smoke", [0]), workers=1)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_kill_leaves_no_worker_behind(tmp_path: Path, how: signal.Signals) -> None:
+    script, whose = tmp_path / "slow_recipe.py", tmp_path / "pid"
+    script.write_text(SLOW)
+    surroundings = os.environ | {"WHOSE": str(whose), "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen([sys.executable, str(script)], env=surroundings) as claim:
+        assert until(whose.exists, 30)
+        claim.send_signal(how)
+    assert until(lambda: not runs(int(whose.read_text())), 10)
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def until(true: Callable[[], bool], seconds: float) -> bool:
+    """Whether something has become true in this time."""
+    ends = time.monotonic() + seconds
+    while not (found := true()) and time.monotonic() < ends:
+        time.sleep(0.05)
+    return found

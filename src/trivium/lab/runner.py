@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -179,8 +180,17 @@ def _each(missing: Sequence[Job], workers: int) -> Iterator[tuple[Job, ArmResult
 
 
 def _worker() -> None:
-    """Ctrl-C goes to the parent, which ends its workers."""
+    """Ctrl-C goes to the parent, which ends its workers; where the parent is killed, they leave of themselves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """A worker waits for work by a queue that it holds both ends of, so that it would never learn of a kill."""
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
 
 
 def _perform(job: Job) -> ArmResult | str:
