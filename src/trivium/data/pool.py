@@ -24,20 +24,11 @@ class Pool:
     def take(self, start: int, n: int) -> list[Problem]:
         """Problems `start` to `start + n - 1`.  Raises TooFewProblems when the task has no training problem at all."""
         while not self._all and len(self._dealt) < start + n:
-            self._deal(max(512, 2 * (start + n)))
+            asked = max(512, 2 * (start + n))
+            self._dealt = at_most(self.task, asked, self.seed)
+            # Exactly all of them, where there are fewer: a resumed run must cycle through the same.
+            self._all = len(self._dealt) < asked
         return [self._at(i) for i in range(start, start + n)]
-
-    def _deal(self, n: int) -> None:
-        """Deal `n` problems, or, where there are fewer, exactly all of them: a resumed run must cycle through the
-        same.
-        """
-        try:
-            self._dealt = self.task.problems("train", n, self.seed)
-        except TooFewProblems as few:
-            if not few.available:
-                raise
-            self._all = True
-            self._dealt = self.task.problems("train", few.available, self.seed)
 
     def _at(self, i: int) -> Problem:
         epoch, place = divmod(i, len(self._dealt))
@@ -46,3 +37,16 @@ class Pool:
         order = list(range(len(self._dealt)))
         random.Random(f"{self.seed}/{epoch}").shuffle(order)
         return self._dealt[order[place]]
+
+
+def at_most(task: Task, n: int, seed: int) -> list[Problem]:
+    """The first `n` training problems of a seed, or all there are where these are fewer.
+
+    Raises TooFewProblems where there is none.
+    """
+    try:
+        return task.problems("train", n, seed)
+    except TooFewProblems as few:
+        if not few.available:
+            raise
+        return task.problems("train", few.available, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trivium.data.pool import at_most
 from trivium.errors import TooFewProblems
 from trivium.lab.lab import Lab
 from trivium.types import Problem, Task
@@ -17,15 +18,12 @@ def unseen(lab: Lab[Any], task: Task, n: int) -> list[Problem]:
     fewer.
     """
     dealt: list[Problem] = []
-    asked, whole = n, None
+    asked = n
     while len(dealt) < n:
-        if whole:
-            raise whole
         asked *= 2
-        try:
-            found = task.problems("train", asked, lab.seed)
-        except TooFewProblems as few:
-            whole, found = few, task.problems("train", few.available, lab.seed)
+        found = at_most(task, asked, lab.seed)
         dealt = [p for p in found if p.question.id not in lab.seen]
+        if len(dealt) < n and len(found) < asked:
+            raise TooFewProblems(f"task {task.name}, what was learned from left out,", "train", len(dealt), n)
     lab.seen.update(p.question.id for p in dealt[:n])
     return dealt[:n]
