@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ def _run(
 
 def _show(recipe: Any, results: Any, lines: Sequence[dict[str, Any]], size: str, ledger: Path) -> None:
     """Arms, then verdicts, in 80 columns."""
-    from trivium.recipes.numbers import to_decide
+    from trivium.recipes.numbers import compared, to_decide
 
     metrics = list(dict.fromkeys(claim.metric for claim in recipe.claims))
     print_paragraph(f"{recipe.slug}: {recipe.says}")
@@ -116,8 +116,7 @@ def _show(recipe: Any, results: Any, lines: Sequence[dict[str, Any]], size: str,
         ]
         if needed := to_decide(line):
             rows.append(("to decide it", needed))
-        for kind in ("null", "rivals"):
-            rows += [(f"{kind.removesuffix('s')}: {name}", _span(e)) for name, e in line[kind].items()]
+        rows += [(f"{row.role}: {row.arm} over {row.over}", _span(row.effect)) for row in compared(line)[1:]]
         print_columns([*rows, ("the paper", line["paper_says"] or "-")], indent=2)
     print()
     if size == "smoke":
@@ -130,7 +129,7 @@ def _number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
 
 
-def _span(effect: dict[str, float]) -> str:
+def _span(effect: Mapping[str, float]) -> str:
     return f"{effect['mean']:+.3f} [{effect['low']:+.3f}, {effect['high']:+.3f}]"
 
 

@@ -254,14 +254,14 @@ function effects(line, seeds) {
       dots: seeds,
     },
   ];
-  for (const [kind, arms] of [
-    ["null", line.null],
-    ["rival", line.rivals],
+  for (const [named, arms] of [
+    [(arm) => `null: ${arm} − ${line.worse}`, line.null],
+    [(arm) => `rival: ${line.better} − ${arm}`, line.rivals],
   ]) {
-    for (const [name, found] of Object.entries(arms || {})) {
+    for (const [arm, found] of Object.entries(arms || {})) {
       if (found && typeof found.mean === "number")
         rows.push({
-          name: `${kind}: ${name}`,
+          name: named(arm),
           mid: found.mean,
           low: found.low,
           high: found.high,
