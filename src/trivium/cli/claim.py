@@ -116,7 +116,7 @@ def _show(recipe: Any, results: Any, lines: Sequence[dict[str, Any]], size: str,
         ]
         if needed := to_decide(line):
             rows.append(("to decide it", needed))
-        rows += [(f"{row.role}: {row.arm} over {row.over}", _span(row.effect)) for row in compared(line)[1:]]
+        rows += [(row.role, f"{_span(row.effect)}, {row.arm} over {row.over}") for row in compared(line)[1:]]
         print_columns([*rows, ("the paper", line["paper_says"] or "-")], indent=2)
     print()
     if size == "smoke":
