@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from tiny_models import decoder, hf_model
 
-from trivium.models.attention import fold, layout, unfold
+from trivium.models import attention
+from trivium.models.attention import layout
 from trivium.models.logprob import completion_logprobs
 
 TOKENS = st.integers(2, 259)
@@ -31,14 +32,21 @@ def grads(model, loss):
 
 
 @pytest.mark.parametrize("kind", ["qwen3", "gpt2"])
-@settings(max_examples=8, deadline=None, derandomize=True)
-@given(groups=BATCHES, seed=st.integers(0, 99))
-def test_groups_equal_separate_rows_forward_and_backward(kind, groups, seed):
-    """float64, so the tolerance is that of exact arithmetic: log-softmax alone is done in float32."""
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(groups=BATCHES, seed=st.integers(0, 99), small=st.booleans())
+def test_groups_equal_separate_rows_forward_and_backward(kind, groups, seed, small):
+    """float64, so the tolerance is that of exact arithmetic: log-softmax alone is done in float32.
+
+    In `small` blocks, spans are cut and padded to others as long ones are.
+    """
     model = decoder(kind).double()
     prompts = [p for p, _ in groups]
     completions = [(g, c) for g, (_, cs) in enumerate(groups) for c in cs]
-    logp, entropy, mask = completion_logprobs(model, prompts, completions)
+    with pytest.MonkeyPatch.context() as patch:
+        if small:
+            patch.setattr(attention, "QUERIES", 3)
+            patch.setattr(attention, "SCORES", 100)
+        logp, entropy, mask = completion_logprobs(model, prompts, completions)
     weight = torch.randn(logp.shape, generator=torch.Generator().manual_seed(seed))
     shared = grads(model, (logp * weight).sum())
     total = torch.zeros(())
@@ -95,7 +103,22 @@ def test_nothing_is_predicted_from_nothing():
             layout(prompts, completions)
 
 
-def test_fold_and_unfold_are_inverse():
-    x = torch.randn(3, 5, 6, 4)
-    assert torch.equal(unfold(fold(x, 2), 6), x)
-    assert unfold(fold(x[:, :0], 2), 6).shape == (3, 0, 6, 4)
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(spans=st.lists(st.tuples(st.integers(0, 200), st.integers(0, 90)), max_size=12), heads=st.sampled_from([1, 4]))
+def test_every_query_is_in_one_block_and_blocks_are_small_and_full(spans, heads):
+    parts = list(attention._parts([attention.Span(1000 * i, n, 5, seen) for i, (n, seen) in enumerate(spans)]))
+    assert sorted((p.span.start + q) for p in parts for q in range(p.first, p.end)) == [
+        1000 * i + q for i, (n, _) in enumerate(spans) for q in range(n)
+    ]
+    blocks = list(attention._alike(parts, heads, 20_000))
+    assert sorted(p for block in blocks for p in block) == sorted(parts)
+    for block in blocks:
+        area = len(block) * heads * max(p.queries for p in block) * max(p.keys for p in block)
+        real = sum(heads * p.queries * p.keys for p in block)
+        assert max(p.queries for p in block) <= attention.QUERIES
+        assert len(block) == 1 or (area <= 20_000 and area - real <= max(attention.WASTE * real, attention.SMALL))
+
+
+def test_what_is_alike_is_computed_together():
+    parts = list(attention._parts([attention.Span(0, 20)] * 50))
+    assert [len(block) for block in attention._alike(parts, 2, 40_000)] == [50]

@@ -1,4 +1,8 @@
-"""Attention over a `BatchCache`: of new prompts (`Prefill`) and of one new token for every row (`Step`)."""
+"""Attention over a `BatchCache`: of new prompts (`Prefill`) and of one new token for every row (`Step`).
+
+Grouped-query attention never copies keys: the query heads that share a key head are folded into the rows of one
+product.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trivium.engine.cache import NONE, BatchCache, Past, cut, tokens_in
-from trivium.models.attention import MASKED, attention, fold, unfold
+from trivium.models.attention import MASKED
 
 
 class Prefill:
@@ -213,3 +217,29 @@ class StemAttention:
         """The inverse of `_placed`."""
         x = x.view(self.shape[0], kv, self.shape[1], -1, x.shape[-1]).transpose(1, 2).flatten(0, 1)
         return x if self.in_order else x.index_select(0, self.home)
+
+
+def fold(q: Tensor, kv_heads: int) -> Tensor:
+    """Queries [B, T, heads, d] to [B, kv_heads, rep * T, d]: the heads that share a key become rows."""
+    b, t, heads, d = q.shape
+    rep = heads // kv_heads
+    return q.view(b, t, kv_heads, rep, d).permute(0, 2, 3, 1, 4).reshape(b, kv_heads, rep * t, d)
+
+
+def unfold(x: Tensor, heads: int) -> Tensor:
+    """The inverse of `fold`: [B, kv_heads, rep * T, d] to [B, T, heads, d]."""
+    b, kv, rows, d = x.shape
+    rep = heads // kv
+    return x.view(b, kv, rep, rows // rep, d).permute(0, 3, 1, 2, 4).reshape(b, rows // rep, heads, d)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """softmax(scale q k^T + mask) v.
+
+    q [B, kv, M, d], k and v [B, kv, S, d], additive mask [B * kv, M, S] of the same type, to [B, kv, M, d].  The
+    product, the scale and the mask are one call; the softmax sums in float32 whatever the type.
+    """
+    b, kv, m, d = q.shape
+    keys, values = k.reshape(b * kv, -1, d), v.reshape(b * kv, -1, d)
+    scores = torch.baddbmm(mask, q.reshape(b * kv, m, d), keys.transpose(1, 2), alpha=scale)
+    return torch.bmm(torch.softmax(scores, dim=-1), values).view(b, kv, m, d)

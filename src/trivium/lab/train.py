@@ -30,8 +30,6 @@ FRESH = 100_000
 """Added to the seed of the problems that reinforcement samples: bases were taught those of the seed itself."""
 MICRO_TOKENS = 4096
 """Tokens computed at a time: what small models run fastest with on one thread."""
-FEW_TOKENS = 1024
-"""The same where short and long demonstrations are computed apart."""
 
 Choose = Callable[[int], Sequence[Problem]]
 """The problems of a step."""
@@ -83,21 +81,16 @@ def imitate(
     lr: float,
     objective: Objective[Any] | Callable[[int], Objective[Any]] | str = "sft",
     weight_decay: float = 0.0,
-    by_length: bool = False,
     watch: Callable[[int], None] = lambda step: None,
 ) -> None:
     """`steps` supervised steps of `batch` demonstrations, the rate rising for a twentieth and then falling to a tenth.
 
-    `objective` may be a function of the step, for noise that grows.  `by_length` computes the short and the long ones
-    of a batch apart, for attention pays for padding: the same step, nearly twice as fast where lengths differ ten-fold.
-    `watch` is told of every step.
+    `objective` may be a function of the step, for noise that grows.  `watch` is told of every step.
     """
     chosen = OBJECTIVES.build(objective) if isinstance(objective, str) else objective
     optimiser = falling(lr, steps, weight_decay)
-    learner = Learner(policy.model, optimiser, FEW_TOKENS if by_length else MICRO_TOKENS, seed=lab.seed)
+    learner = Learner(policy.model, optimiser, MICRO_TOKENS, seed=lab.seed)
     for step, examples in enumerate(batches(shown, batch, steps, lab.seed)):
-        if by_length:
-            examples.sort(key=lambda one: len(one.prompt) + len(one.ids))
         now = chosen if hasattr(chosen, "kind") else chosen(step)
         _count(lab, learner.step(examples, now))  # type: ignore[arg-type]
         watch(step + 1)

@@ -1,74 +1,55 @@
-"""Who attends to whom: plain attention for flat tokens, in the two shapes that generation and training need.
+"""Who attends to whom in training: groups of completions behind shared prompts, over flat tokens.
 
-Plain products and a softmax beat the fused CPU kernels at the lengths this library works at (a step of decoding, or
-completions of some hundred tokens), above all in the backward pass, and they are exact.  Grouped-query attention never
-copies keys: the query heads that share a key head are folded into the rows of one product.
+Plain products and a softmax, over blocks that stay in the processor's cache, beat the fused CPU kernels at the lengths
+this library works at, above all in the backward pass, and they are exact.  In grouped-query attention the query heads
+that share a key head are rows of one product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 MASKED = float("-inf")
+QUERIES = 64
+"""Queries of one span computed together, at most: they see every key before them, so little is computed in vain."""
+SCORES = 1 << 17
+"""Scores of a block for every thread, at most: with what they come from, they stay in the cache of one core."""
+WASTE = 0.25
+"""The most scores of padding in a block, as a share of the real ones."""
+SMALL = 1 << 13
+"""The most scores of padding that cost less than a block of its own."""
 
 
-def fold(q: Tensor, kv_heads: int) -> Tensor:
-    """Queries [B, T, heads, d] to [B, kv_heads, rep * T, d]: the heads that share a key become rows."""
-    b, t, heads, d = q.shape
-    rep = heads // kv_heads
-    return q.view(b, t, kv_heads, rep, d).permute(0, 2, 3, 1, 4).reshape(b, kv_heads, rep * t, d)
+class Span(NamedTuple):
+    """Consecutive flat tokens that see their own past, and before it the `seen` tokens from `prefix` on."""
 
-
-def unfold(x: Tensor, heads: int) -> Tensor:
-    """The inverse of `fold`: [B, kv_heads, rep * T, d] to [B, T, heads, d]."""
-    b, kv, rows, d = x.shape
-    rep = heads // kv
-    return x.view(b, kv, rep, rows // rep, d).permute(0, 3, 1, 2, 4).reshape(b, rows // rep, heads, d)
-
-
-def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -> Tensor:
-    """softmax(scale q k^T + mask) v.
-
-    q [B, kv, M, d], k and v [B, kv, S, d], additive mask [B * kv, M, S] of the same type, to [B, kv, M, d].  The
-    product, the scale and the mask are one call; the softmax sums in float32 whatever the type.
-    """
-    b, kv, m, d = q.shape
-    keys, values = k.reshape(b * kv, -1, d), v.reshape(b * kv, -1, d)
-    scores = torch.baddbmm(mask, q.reshape(b * kv, m, d), keys.transpose(1, 2), alpha=scale)
-    return torch.bmm(torch.softmax(scores, dim=-1), values).view(b, kv, m, d)
+    start: int
+    length: int
+    prefix: int = 0
+    seen: int = 0
 
 
 @dataclass(frozen=True)
 class GroupLayout:
-    """Where every token of a batch of groups lives: prompts first, then completions, with no padding between.
+    """Where every token of a batch of groups lives: flat, with no padding between.
 
-    Group g has one prompt and any number of completions, each of which sees its prompt and its own past.  The last
-    token of a completion predicts nothing and is left out.  Built once a batch by `layout`; the index tensors turn flat
-    tokens into padded blocks and back.
+    A group has one prompt and any number of completions, each of which sees its prompt and its own past.  The last
+    token of a completion predicts nothing and is left out.
 
-    ids, positions   [N]        the flat tokens
-    prompt_at        [G, P]     flat index of each prompt token, 0 where padded; prompt_real tells which are real
-    own_at           [B, T - 1] the same for completions; own_real likewise
-    group            [B]        the prompt of each completion
-    prompt_mask      [G, P, P]  and own_mask [B, T - 1, P + T - 1]: additive, 0 or -inf
-    predicts_at      [B, T]     flat index of the hidden state that predicts each completion token
-    target_real      [B, T]     which of those exist
+    ids, positions   [N]     the flat tokens
+    spans                    who sees whom
+    predicts_at      [B, T]  flat index of the hidden state that predicts each completion token, 0 where there is none
+    target_real      [B, T]  which of those exist
     """
 
     ids: Tensor
     positions: Tensor
-    prompt_at: Tensor
-    prompt_real: Tensor
-    prompt_mask: Tensor
-    own_at: Tensor
-    own_real: Tensor
-    own_mask: Tensor
-    group: Tensor
+    spans: tuple[Span, ...]
     predicts_at: Tensor
     target_real: Tensor
 
@@ -80,76 +61,108 @@ def layout(prompts: Sequence[Sequence[int]], completions: Sequence[tuple[int, Se
     """
     if any(len(p) == 0 for p in prompts) or any(len(ids) == 0 for _, ids in completions):
         raise ValueError("prompts and completions need at least one token each")
+    members: list[list[int]] = [[] for _ in prompts]
+    for i, (g, _) in enumerate(completions):
+        members[g].append(i)
     ids: list[int] = []
     positions: list[int] = []
-    starts: list[int] = []
-    for p in prompts:
-        starts.append(len(ids))
-        ids.extend(p)
-        positions.extend(range(len(p)))
-    own: list[int] = []
-    for g, c in completions:
-        own.append(len(ids))
-        ids.extend(c[:-1])
-        positions.extend(range(len(prompts[g]), len(prompts[g]) + len(c) - 1))
-    prompt_lengths = torch.tensor([len(p) for p in prompts])
+    spans: list[Span] = []
+    predicts: list[range] = [range(0)] * len(completions)
+    last = [0] * len(completions)
+    for prompt, mine in zip(prompts, members, strict=True):
+        begun = len(ids)
+        ids += prompt
+        positions += range(len(prompt))
+        if len(mine) != 1:
+            spans.append(Span(begun, len(prompt)))
+        for i in mine:
+            read = completions[i][1][:-1]
+            start, last[i] = len(ids), begun + len(prompt) - 1
+            predicts[i] = range(start, start + len(read))
+            ids += read
+            positions += range(len(prompt), len(prompt) + len(read))
+            # A prompt of one completion is read with it, as one text.
+            alone = Span(begun, len(prompt) + len(read))
+            spans.append(alone if len(mine) == 1 else Span(start, len(read), begun, len(prompt)))
     lengths = torch.tensor([len(c) for _, c in completions])
-    group = torch.tensor([g for g, _ in completions])
-    prompt_at, prompt_real = _places(torch.tensor(starts), prompt_lengths)
-    own_at, own_real = _places(torch.tensor(own), lengths - 1)
-    last = torch.tensor(starts) + prompt_lengths - 1
-    target_real = torch.arange(int(lengths.max())) < lengths[:, None]
-    places, steps = prompt_at.shape[1], own_at.shape[1]
-    sees_prompt = torch.ones(places, places, dtype=torch.bool).tril() & prompt_real[:, None, :]
-    sees_own = torch.ones(steps, steps, dtype=torch.bool).tril() & own_real[:, None, :]
-    sees = torch.cat((prompt_real[group][:, None, :].expand(-1, steps, -1), sees_own), dim=2)
-    return GroupLayout(
-        ids=torch.tensor(ids), positions=torch.tensor(positions), group=group, target_real=target_real,
-        prompt_at=prompt_at, prompt_real=prompt_real, prompt_mask=_additive(sees_prompt),
-        own_at=own_at, own_real=own_real, own_mask=_additive(sees),
-        predicts_at=torch.cat((last[group][:, None], own_at), dim=1) * target_real,
-    )  # fmt: skip
+    real = torch.arange(int(lengths.max())) < lengths[:, None]
+    at = torch.zeros(real.shape, dtype=torch.long)
+    at[real] = torch.tensor([place for i, own in enumerate(predicts) for place in (last[i], *own)])
+    return GroupLayout(torch.tensor(ids), torch.tensor(positions), tuple(spans), at, real)
 
 
-def _places(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    offsets = torch.arange(int(lengths.max()))
-    real = offsets < lengths[:, None]
-    return (starts[:, None] + offsets) * real, real
+class _Part(NamedTuple):
+    """The queries `first` to `end` of a span."""
+
+    span: Span
+    first: int
+    end: int
+
+    @property
+    def queries(self) -> int:
+        return self.end - self.first
+
+    @property
+    def keys(self) -> int:
+        return self.span.seen + self.end
 
 
-def _additive(sees: Tensor) -> Tensor:
-    return torch.zeros(sees.shape).masked_fill_(~sees, MASKED)
+def _parts(spans: Sequence[Span]) -> Iterator[_Part]:
+    """Spans cut into equal parts of at most `QUERIES`."""
+    for span in spans:
+        count = -(-span.length // QUERIES)
+        for i in range(count):
+            yield _Part(span, i * span.length // count, (i + 1) * span.length // count)
 
 
-class _Place(torch.autograd.Function):
-    """Flat tokens [N, ...] to padded places [M, ...]: row `at[m]` goes to place m, and token n lives in place
-    `home[n]`.
+def _alike(parts: Sequence[_Part], heads: int, most: int) -> Iterator[list[_Part]]:
+    """Parts of about as many queries and keys together, at most `most` scores, and few of them padding."""
+    block: list[_Part] = []
+    queries = keys = real = 0
+    for part in sorted(parts, key=lambda part: (part.keys, part.queries)):
+        wide, long = max(queries, part.queries), max(keys, part.keys)
+        area, filled = (len(block) + 1) * wide * long * heads, real + part.queries * part.keys * heads
+        if block and (area > most or area - filled > max(WASTE * filled, SMALL)):
+            yield block
+            block, real = [], 0
+            wide, long, filled = part.queries, part.keys, part.queries * part.keys * heads
+        block.append(part)
+        queries, keys, real = wide, long, filled
+    if block:
+        yield block
 
-    Every token has one place, so the gradient is a selection too: no sum, no zeros, no atomics.
+
+class _Block:
+    """Where the queries [R * kv, rep * M] and keys [R * kv, S] of R parts are among the rows of all tokens' heads.
+
+    `reads` and `sees` are what to take there; `writes` sends what belongs to no query to a row behind the last.
     """
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, at: Tensor, home: Tensor) -> Tensor:
-        ctx.save_for_backward(home)
-        return x.index_select(0, at)
+    def __init__(self, parts: Sequence[_Part], tokens: int, heads: int, kv: int, dtype: torch.dtype) -> None:
+        rep = heads // kv
+        start, prefix, seen = (torch.tensor([p.span[i] for p in parts])[:, None] for i in (0, 2, 3))
+        first, end = (torch.tensor([p[i] for p in parts])[:, None] for i in (1, 2))
+        query = first + torch.arange(max(p.queries for p in parts))
+        key = torch.arange(max(p.keys for p in parts))
+        real, there = query < end, key < seen + end
+        at = torch.where(real, start + query, 0)[:, None, None, :] * heads
+        reads = at + torch.arange(heads).view(kv, rep, 1)
+        real_of = real[:, None, None, :].expand_as(reads)
+        self.shape = (len(parts) * kv, rep * query.shape[1], len(key))
+        self.reads = reads.flatten()
+        self.writes = torch.where(real_of, reads, tokens * heads).flatten()
+        self.real = None if bool(real.all()) else real_of.reshape(*self.shape[:2], 1).to(dtype)
+        from_prefix = key < seen
+        token = torch.where(there, torch.where(from_prefix, prefix + key, start + key - seen), 0)
+        self.sees = (token[:, None, :] * kv + torch.arange(kv)[:, None]).flatten()
+        visible = (key <= (seen + query)[..., None])[:, None, None].expand(-1, kv, rep, -1, -1)
+        self.mask = torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, MASKED).view(self.shape)
 
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return grad.index_select(0, ctx.saved_tensors[0]), None, None
+    def queries(self, rows: Tensor) -> Tensor:
+        return rows.index_select(0, self.reads).view(*self.shape[:2], -1)
 
-
-class _Unplace(torch.autograd.Function):
-    """The inverse of `_Place`: padded places to flat tokens.  Padding has no gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, at: Tensor, home: Tensor, real: Tensor) -> Tensor:
-        ctx.save_for_backward(at, real)
-        return x.index_select(0, home)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        at, real = ctx.saved_tensors
-        return grad.index_select(0, at).mul_(real[:, None, None]), None, None, None
+    def keys(self, rows: Tensor) -> Tensor:
+        return rows.index_select(0, self.sees).view(self.shape[0], self.shape[2], -1)
 
 
 class GroupAttention:
@@ -160,38 +173,51 @@ class GroupAttention:
     """
 
     def __init__(self, where: GroupLayout, heads: int, kv_heads: int, dtype: torch.dtype) -> None:
-        self.where, self.kv = where, kv_heads
-        rep = heads // kv_heads
-        self.at = torch.cat((where.prompt_at.flatten(), where.own_at.flatten()))
-        real = torch.cat((where.prompt_real.flatten(), where.own_real.flatten()))
-        self.home = torch.empty_like(where.ids)
-        self.home[self.at[real]] = real.nonzero().flatten()
-        self.real = real.to(dtype)
-        self.prompts = where.prompt_at.numel()
-        self.prompt_mask = _per_head(where.prompt_mask, kv_heads, rep, dtype)
-        self.own_mask = _per_head(where.own_mask, kv_heads, rep, dtype)
+        parts, most = list(_parts(where.spans)), SCORES * torch.get_num_threads()
+        blocks = _alike(parts, heads, most)
+        self.blocks = [_Block(block, len(where.ids), heads, kv_heads, dtype) for block in blocks]
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        scale = q.shape[-1] ** -0.5
-        (qp, qc), (kp, kc), (vp, vc) = (self._placed(x) for x in (q, k, v))
-        kp, kc, vp, vc = (x.transpose(1, 2) for x in (kp, kc, vp, vc))
-        group = self.where.group
-        kc = torch.cat((kp.index_select(0, group), kc), dim=2)
-        vc = torch.cat((vp.index_select(0, group), vc), dim=2)
-        out_p = unfold(attention(fold(qp, self.kv), kp, vp, self.prompt_mask, scale), q.shape[1])
-        out_c = unfold(attention(fold(qc, self.kv), kc, vc, self.own_mask, scale), q.shape[1])
-        places = torch.cat((out_p.flatten(0, 1), out_c.flatten(0, 1)))
-        out: Tensor = _Unplace.apply(places, self.at, self.home, self.real)  # type: ignore[no-untyped-call]
+        out: Tensor = _Blockwise.apply(q, k, v, self.blocks)  # type: ignore[no-untyped-call]
         return out
 
-    def _placed(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Flat [N, h, d] to prompts [G, P, h, d] and completions [B, T - 1, h, d]."""
-        w = self.where
-        placed = _Place.apply(x, self.at, self.home)  # type: ignore[no-untyped-call]
-        prompts, own = placed[: self.prompts], placed[self.prompts :]
-        return prompts.view(*w.prompt_at.shape, *x.shape[1:]), own.view(*w.own_at.shape, *x.shape[1:])
 
+class _Blockwise(torch.autograd.Function):
+    """softmax(q k^T / sqrt(d)) v, block after block, and its gradient.
 
-def _per_head(mask: Tensor, kv_heads: int, rep: int, dtype: torch.dtype) -> Tensor:
-    """[B, T, S] to [B * kv_heads, rep * T, S], once for all layers."""
-    return mask.to(dtype)[:, None].repeat(1, kv_heads, rep, 1).flatten(0, 1)
+    What a block needs stays in the processor's cache from its first product to its last; of its results only the
+    probabilities are kept for the way back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, blocks: Sequence[_Block]) -> Tensor:
+        scale = q.shape[-1] ** -0.5
+        queries, keys, values = (x.reshape(-1, x.shape[-1]) for x in (q, k, v))
+        out = q.new_empty(len(queries) + 1, q.shape[-1])
+        kept = []
+        for block in blocks:
+            transposed = block.keys(keys).transpose(1, 2)
+            scores = torch.baddbmm(block.mask, block.queries(queries), transposed, alpha=scale)
+            kept.append(torch.softmax(scores, dim=-1))
+            out.index_copy_(0, block.writes, torch.bmm(kept[-1], block.keys(values)).flatten(0, 1))
+        ctx.save_for_backward(queries, keys, values, *kept)
+        ctx.blocks, ctx.scale = blocks, scale
+        return out[:-1].view(q.shape)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        queries, keys, values, *kept = ctx.saved_tensors
+        tokens, d = grad.shape[0], grad.shape[-1]
+        grads = grad.reshape(-1, d)
+        d_queries = queries.new_empty(len(queries) + 1, d)
+        d_keys, d_values = torch.zeros_like(keys), torch.zeros_like(values)
+        for block, p in zip(ctx.blocks, kept, strict=True):
+            g = block.queries(grads)
+            if block.real is not None:
+                g.mul_(block.real)
+            d_values.index_add_(0, block.sees, torch.bmm(p.transpose(1, 2), g).flatten(0, 1))
+            d_p = torch.bmm(g, block.keys(values).transpose(1, 2))
+            d_scores = torch.ops.aten._softmax_backward_data(d_p, p, -1, p.dtype).mul_(ctx.scale)
+            d_queries.index_copy_(0, block.writes, torch.bmm(d_scores, block.keys(keys)).flatten(0, 1))
+            d_keys.index_add_(0, block.sees, torch.bmm(d_scores.transpose(1, 2), block.queries(queries)).flatten(0, 1))
+        return d_queries[:-1].view(grad.shape), d_keys.view(tokens, -1, d), d_values.view(tokens, -1, d), None

@@ -119,7 +119,7 @@ def beginner(lab: Lab[Size], way: Way) -> LocalPolicy:
         shown = lessons(policy, inner.problems(s.task, "train", s.examples), way)
         sequences = s.taught * len(shown) / sum(len(d.ids) for d in shown)
         batch = max(1, round(sequences / s.lessons))
-        imitate(inner, policy, shown, steps=round(sequences / batch), batch=batch, lr=s.lesson_lr, by_length=True)
+        imitate(inner, policy, shown, steps=round(sequences / batch), batch=batch, lr=s.lesson_lr)
         inner.charge("pretrain_sequences", batch * inner.spent.pop("optimiser_steps"))
         inner.charge("pretrain_tokens", inner.spent.pop("trained_tokens"))
         return policy
