@@ -217,6 +217,7 @@ class _Blockwise(torch.autograd.Function):
                 g.mul_(block.real)
             d_values.index_add_(0, block.sees, torch.bmm(p.transpose(1, 2), g).flatten(0, 1))
             d_p = torch.bmm(g, block.keys(values).transpose(1, 2))
+            # What autograd calls for a softmax: one pass, with sums in float32 whatever the type.
             d_scores = torch.ops.aten._softmax_backward_data(d_p, p, -1, p.dtype).mul_(ctx.scale)
             d_queries.index_copy_(0, block.writes, torch.bmm(d_scores, block.keys(keys)).flatten(0, 1))
             d_keys.index_add_(0, block.sees, torch.bmm(d_scores.transpose(1, 2), block.queries(queries)).flatten(0, 1))
