@@ -1,12 +1,15 @@
-"""`trivium claim`: what it says to a name that is none, and to Ctrl-C."""
+"""`trivium claim`: what it says to a name that is none, to Ctrl-C, and of how long it would take."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from trivium.cli import main as cli
+from trivium.recipes import recipe
+from trivium.store.ledger import FIELDS, append
 
 Capture = pytest.CaptureFixture[str]
 
@@ -32,3 +35,15 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, capsys: Capture, monkeypatch: 
     assert cli.main(["claim", "dots", "--ledger", str(tmp_path / "ledger.jsonl")]) == 130
     assert "the same command goes on" in capsys.readouterr().err
     assert not (tmp_path / "ledger.jsonl").exists()
+
+
+def test_an_estimate_is_for_the_seeds_that_would_run(tmp_path: Path, capsys: Capture) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    line = dict.fromkeys(FIELDS, 0) | {"slug": "dots", "claim": "one"}
+    append(ledger, [line | {"minutes": 60.0, "seeds": 2}, line | {"minutes": 12.0, "seeds": 4}])
+    asked = ["claim", "dots", "--estimate", "--json", "--ledger", str(ledger)]
+    for options, expected in (([], 3.0 * recipe("dots").seeds), (["--seeds", "7"], 21.0)):
+        assert cli.main([*asked, *options]) == 0
+        assert json.loads(capsys.readouterr().out) == {"minutes": {"dots": expected}, "total_minutes": expected}
+    assert cli.main(["claim", "cogex", "--estimate", "--ledger", str(ledger)]) == 0
+    assert "not measured yet" in capsys.readouterr().out

@@ -47,7 +47,7 @@ def command(
 
     chosen = [entry.slug for entry in entries()] if every else [paper(slug).slug]
     if estimate:
-        _estimate(chosen, ledger, as_json)
+        _estimate(chosen, seeds, ledger, as_json)
         return
     found = [_run(one, size, seeds, policy, workers, fresh, ledger, as_json) for one in chosen]
     if as_json:
@@ -133,11 +133,14 @@ def _span(effect: Mapping[str, float]) -> str:
     return f"{effect['mean']:+.3f} [{effect['low']:+.3f}, {effect['high']:+.3f}]"
 
 
-def _estimate(slugs: Sequence[str], ledger: Path, as_json: bool) -> None:
-    """Minutes of every recipe as the ledger has them."""
+def _estimate(slugs: Sequence[str], seeds: int | None, ledger: Path, as_json: bool) -> None:
+    """Minutes that every recipe would take with as many seeds, by what its last run in the ledger took for each."""
+    from trivium.recipes import recipe
+
     minutes: dict[str, float] = {}
     for (slug, _), line in latest(read(ledger)).items():
-        minutes[slug] = line["minutes"]
+        if slug in slugs:
+            minutes[slug] = line["minutes"] / line["seeds"] * (seeds or recipe(slug).seeds)
     known = [slug for slug in slugs if slug in minutes]
     total = sum(minutes[slug] for slug in known)
     if as_json:

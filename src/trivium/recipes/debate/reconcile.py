@@ -227,6 +227,6 @@ RECIPE = Recipe(
         Claim("convincing samples help", "reconcile", "no-samples", margin=0.02, matched=EQUAL, paper=USEFUL),
         Claim("confidences help", "reconcile", "no-confidences", margin=0.02, matched=EQUAL, paper=USEFUL),
     ],
-    seeds=3,
+    seeds=20,
     tried=4,
 )  # fmt: skip

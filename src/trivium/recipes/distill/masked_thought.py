@@ -129,6 +129,6 @@ RECIPE = Recipe(
             paper="Llama-2-7B on GSM8K from 41.6 to 47.1; gains of 2.5 to 4 points on larger training sets",
         ),
     ],
-    seeds=5,
+    seeds=7,
     tried=7,
 )  # fmt: skip

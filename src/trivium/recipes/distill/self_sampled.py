@@ -206,6 +206,6 @@ RECIPE = Recipe(
             "coverage", MATCHED, rivals=("beta-mml",), paper="MLE-Aug is best; MML puts its mass on one solution",
         ),
     ],
-    seeds=4,
+    seeds=20,
     tried=8,
 )  # fmt: skip

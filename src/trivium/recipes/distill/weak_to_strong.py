@@ -219,6 +219,6 @@ RECIPE = Recipe(
             null="coin-pairs", paper="from about 56 to 64.5 with DPO and 63.9 with ORPO",
         ),
     ],
-    seeds=5,
+    seeds=10,
     tried=10,
 )  # fmt: skip

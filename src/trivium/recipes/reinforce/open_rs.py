@@ -186,6 +186,6 @@ RECIPE = Recipe(
             paper="gains within 50 to 100 steps, then instability; AIME24 from 46.7 to 30.0 by step 400",
         ),
     ],
-    seeds=7,
+    seeds=16,
     tried=11,
 )  # fmt: skip

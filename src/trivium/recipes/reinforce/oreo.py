@@ -212,6 +212,6 @@ RECIPE = Recipe(
             rivals=("best-of-n",), paper="a beam of 7 is 11.4% and 17.9% above greedy answers, relatively",
         ),
     ],
-    seeds=6,
+    seeds=15,
     tried=28,
 )  # fmt: skip

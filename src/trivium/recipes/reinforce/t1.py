@@ -212,6 +212,6 @@ RECIPE = Recipe(
         ),
         *(Claim(says, "t1", arm, 0.02, matched=SPENT, paper=paper) for arm, (says, paper) in PARTS.items()),
     ],
-    seeds=4,
+    seeds=8,
     tried=20,
 )  # fmt: skip
