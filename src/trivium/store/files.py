@@ -16,7 +16,7 @@ from typing import IO, Any, BinaryIO
 
 import orjson
 
-from trivium.errors import RunError
+from trivium.errors import DataError, RunError
 
 
 @contextmanager
@@ -98,13 +98,24 @@ def finite(value: Any) -> Any:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The complete JSON lines of a file, oldest first; a torn last line (still being written, or cut) is skipped."""
+    """The complete JSON lines of a file, oldest first; a torn last line (still being written, or cut) is skipped.
+
+    Raises:
+        DataError: a line is no JSON object.
+    """
     if not path.exists():
         return
     with open(path, "rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                yield orjson.loads(line)
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                row = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise DataError(f"{path}, line {number}: {error}; expected one JSON object") from error
+            if not isinstance(row, dict):
+                raise DataError(f"{path}, line {number}: {type(row).__name__}; expected one JSON object")
+            yield row
 
 
 def sync_tree(folder: Path) -> None:
