@@ -137,14 +137,11 @@ def _estimate(slugs: Sequence[str], seeds: int | None, ledger: Path, as_json: bo
     """Minutes that every recipe would take with as many seeds, by what its last run in the ledger took for each."""
     from trivium.recipes import recipe
 
-    minutes: dict[str, float] = {}
-    for (slug, _), line in latest(read(ledger)).items():
-        if slug in slugs:
-            minutes[slug] = line["minutes"] / line["seeds"] * (seeds or recipe(slug).seeds)
-    known = [slug for slug in slugs if slug in minutes]
-    total = sum(minutes[slug] for slug in known)
+    each = {slug: line["minutes"] / line["seeds"] for (slug, _), line in latest(read(ledger)).items()}
+    minutes = {slug: each[slug] * (seeds or recipe(slug).seeds) for slug in slugs if slug in each}
+    total = sum(minutes.values())
     if as_json:
         print_json({"minutes": {slug: minutes.get(slug) for slug in slugs}, "total_minutes": total})
         return
     print_columns([(s, f"{minutes[s]:.1f} minutes" if s in minutes else "not measured yet") for s in slugs])
-    print(f"\n{len(known)} of {len(slugs)} recipes measured: {duration(60 * total)} in all")
+    print(f"\n{len(minutes)} of {len(slugs)} recipes measured: {duration(60 * total)} in all")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trivium.engine.cache import NONE, BatchCache, Past, cut, tokens_in
-from trivium.models.attention import MASKED
+from trivium.models.attention import MASKED, additive, probabilities
 
 
 class Prefill:
@@ -100,7 +100,7 @@ class _Block:
             self.stem = stem.clamp(min=0)
             at = torch.arange(cache.stems.places)
             sees = torch.cat(((at <= positions[..., None]) & (at < begun[:, None, None]), sees), dim=-1)
-        mask = torch.zeros(sees.shape, dtype=cache.dtype).masked_fill_(~sees, MASKED)
+        mask = additive(sees, cache.dtype)
         rep, kv = cache.c.heads // cache.c.kv_heads, cache.c.kv_heads
         self.mask = mask.repeat(1, rep, 1)[:, None].expand(-1, kv, -1, -1).flatten(0, 1)
 
@@ -131,7 +131,7 @@ class Step:
         own.reserve(own.used, int(self.lengths.max()) + 1)
         past = torch.arange(own.places) <= self.lengths[:, None]
         c = cache.c
-        mask = torch.zeros(past.shape, dtype=cache.dtype).masked_fill_(~past, MASKED)
+        mask = additive(past, cache.dtype)
         self.mask = mask[:, None, None].expand(-1, c.kv_heads, c.heads // c.kv_heads, -1).flatten(0, 1)
         own.lengths[:rows] += 1
         self.stems = StemAttention(cache, stem_of) if max(stem_of) != NONE else None
@@ -187,7 +187,7 @@ class StemAttention:
         self.stemless = stemless[:, None, None, None] if bool(stemless.any()) else None
         c = cache.c
         sees = torch.arange(stems.places) < stems.lengths[: stems.used, None]
-        mask = torch.zeros(sees.shape, dtype=stems.dtype).masked_fill_(~sees, MASKED)
+        mask = additive(sees, stems.dtype)
         rows = self.shape[1] * (c.heads // c.kv_heads)
         self.mask = mask[:, None, None].expand(-1, c.kv_heads, rows, -1).flatten(0, 1)
 
@@ -234,12 +234,6 @@ def unfold(x: Tensor, heads: int) -> Tensor:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -> Tensor:
-    """softmax(scale q k^T + mask) v.
-
-    q [B, kv, M, d], k and v [B, kv, S, d], additive mask [B * kv, M, S] of the same type, to [B, kv, M, d].  The
-    product, the scale and the mask are one call; the softmax sums in float32 whatever the type.
-    """
-    b, kv, m, d = q.shape
-    keys, values = k.reshape(b * kv, -1, d), v.reshape(b * kv, -1, d)
-    scores = torch.baddbmm(mask, q.reshape(b * kv, m, d), keys.transpose(1, 2), alpha=scale)
-    return torch.bmm(torch.softmax(scores, dim=-1), values).view(b, kv, m, d)
+    """softmax(scale q k^T + mask) v: q [B, kv, M, d], k and v [B, kv, S, d], mask [B * kv, M, S], to [B, kv, M, d]."""
+    p = probabilities(q.flatten(0, 1), k.flatten(0, 1), mask, scale)
+    return torch.bmm(p, v.flatten(0, 1)).view(q.shape)

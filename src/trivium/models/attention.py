@@ -25,6 +25,19 @@ SMALL = 1 << 13
 """The most scores of padding that cost less than a block of its own."""
 
 
+def additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where `visible` and -inf elsewhere: what `probabilities` adds to scores."""
+    return torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, MASKED)
+
+
+def probabilities(q: Tensor, k: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """softmax(scale q k^T + mask): q [B, M, d], k [B, S, d] and additive mask [B, M, S] of one type, to [B, M, S].
+
+    The product, the scale and the mask are one call; the softmax sums in float32 whatever the type.
+    """
+    return torch.softmax(torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale), dim=-1)
+
+
 class Span(NamedTuple):
     """Consecutive flat tokens that see their own past, and before it the `seen` tokens from `prefix` on."""
 
@@ -67,8 +80,7 @@ def layout(prompts: Sequence[Sequence[int]], completions: Sequence[tuple[int, Se
     ids: list[int] = []
     positions: list[int] = []
     spans: list[Span] = []
-    predicts: list[range] = [range(0)] * len(completions)
-    last = [0] * len(completions)
+    predicts: list[tuple[int, ...]] = [()] * len(completions)
     for prompt, mine in zip(prompts, members, strict=True):
         begun = len(ids)
         ids += prompt
@@ -77,8 +89,8 @@ def layout(prompts: Sequence[Sequence[int]], completions: Sequence[tuple[int, Se
             spans.append(Span(begun, len(prompt)))
         for i in mine:
             read = completions[i][1][:-1]
-            start, last[i] = len(ids), begun + len(prompt) - 1
-            predicts[i] = range(start, start + len(read))
+            start = len(ids)
+            predicts[i] = (begun + len(prompt) - 1, *range(start, start + len(read)))
             ids += read
             positions += range(len(prompt), len(prompt) + len(read))
             # A prompt of one completion is read with it, as one text.
@@ -87,7 +99,7 @@ def layout(prompts: Sequence[Sequence[int]], completions: Sequence[tuple[int, Se
     lengths = torch.tensor([len(c) for _, c in completions])
     real = torch.arange(int(lengths.max())) < lengths[:, None]
     at = torch.zeros(real.shape, dtype=torch.long)
-    at[real] = torch.tensor([place for i, own in enumerate(predicts) for place in (last[i], *own)])
+    at[real] = torch.tensor([place for places in predicts for place in places])
     return GroupLayout(torch.tensor(ids), torch.tensor(positions), tuple(spans), at, real)
 
 
@@ -118,16 +130,15 @@ def _parts(spans: Sequence[Span]) -> Iterator[_Part]:
 def _alike(parts: Sequence[_Part], heads: int, most: int) -> Iterator[list[_Part]]:
     """Parts of about as many queries and keys together, at most `most` scores, and few of them padding."""
     block: list[_Part] = []
-    queries = keys = real = 0
-    for part in sorted(parts, key=lambda part: (part.keys, part.queries)):
-        wide, long = max(queries, part.queries), max(keys, part.keys)
-        area, filled = (len(block) + 1) * wide * long * heads, real + part.queries * part.keys * heads
-        if block and (area > most or area - filled > max(WASTE * filled, SMALL)):
+    queries = real = 0
+    for part in sorted(parts, key=lambda part: (part.keys, part.queries)):  # so its keys are the most so far
+        queries, own = max(queries, part.queries), part.queries * part.keys * heads
+        area = (len(block) + 1) * queries * part.keys * heads
+        if block and (area > most or area - real - own > max(WASTE * (real + own), SMALL)):
             yield block
-            block, real = [], 0
-            wide, long, filled = part.queries, part.keys, part.queries * part.keys * heads
+            block, queries, real = [], part.queries, 0
         block.append(part)
-        queries, keys, real = wide, long, filled
+        real += own
     if block:
         yield block
 
@@ -156,7 +167,7 @@ class _Block:
         token = torch.where(there, torch.where(from_prefix, prefix + key, start + key - seen), 0)
         self.sees = (token[:, None, :] * kv + torch.arange(kv)[:, None]).flatten()
         visible = (key <= (seen + query)[..., None])[:, None, None].expand(-1, kv, rep, -1, -1)
-        self.mask = torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, MASKED).view(self.shape)
+        self.mask = additive(visible, dtype).view(self.shape)
 
     def queries(self, rows: Tensor) -> Tensor:
         return rows.index_select(0, self.reads).view(*self.shape[:2], -1)
@@ -196,9 +207,7 @@ class _Blockwise(torch.autograd.Function):
         out = q.new_empty(len(queries) + 1, q.shape[-1])
         kept = []
         for block in blocks:
-            transposed = block.keys(keys).transpose(1, 2)
-            scores = torch.baddbmm(block.mask, block.queries(queries), transposed, alpha=scale)
-            kept.append(torch.softmax(scores, dim=-1))
+            kept.append(probabilities(block.queries(queries), block.keys(keys), block.mask, scale))
             out.index_copy_(0, block.writes, torch.bmm(kept[-1], block.keys(values)).flatten(0, 1))
         ctx.save_for_backward(queries, keys, values, *kept)
         ctx.blocks, ctx.scale = blocks, scale
