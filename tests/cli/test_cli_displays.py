@@ -15,6 +15,7 @@ from trivium.cli.chart import braille, resample, sparkline
 from trivium.cli.live import LiveDisplay, open_display
 from trivium.cli.output import Progress, bytes_text, duration, printable
 from trivium.cli.plain import PlainDisplay
+from trivium.cli.progress import State
 
 SHARES = st.lists(st.floats(0, 1), min_size=1, max_size=80)
 
@@ -160,3 +161,12 @@ def test_progress_is_silent_at_first_and_then_tells_the_time_left(monkeypatch: p
     assert len(lines) <= 11
     assert lines[-1].startswith("solving: 40/40")
     assert any("left" in line for line in lines)
+
+
+def test_a_stopped_run_says_where_it_was() -> None:
+    state = State("a run")
+    assert state.where == "before the first step"
+    state.take({"phase": "warmup", "step": 7, "steps": 9})
+    assert state.where == "at step 7 of the warm-up"
+    state.take({"phase": "rl", "step": 2, "steps": 9})
+    assert state.where == "at step 2"

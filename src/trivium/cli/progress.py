@@ -71,7 +71,9 @@ class State:
         if self.search:
             last = self.search[-1]
             return f"in round {last['round']} of the {last['arm']} arm"
-        return f"at step {self.step}" if self.rl else "at the first step"
+        if self.warmup and not self.rl:
+            return f"at step {self.warmup[-1]['step']} of the warm-up"
+        return f"at step {self.step}" if self.rl else "before the first step"
 
     def _advance(self, done: int, total: int, left: float | None = None) -> None:
         self.done, self.total, self.left = done, total, left
