@@ -17,6 +17,9 @@ from trivium.stats import clustered_bootstrap, student_interval
 MATCHED = 0.02
 """Largest relative difference between two budgets that count as equal."""
 
+POINTS = "points"
+"""The unit of a metric that is a share, written as percent, and of differences of shares."""
+
 Decision = Literal["confirmed", "refuted", "inconclusive"]
 Results = Mapping[tuple[str, int], "ArmResult"]
 """By arm and seed."""
@@ -69,7 +72,8 @@ class Claim:
 
     `null` is an arm in which the mechanism is destroyed (shuffled labels, random rewards): if it beats `worse` too,
     the gain has another cause.  `rivals` are trivial ways to the same end, reported beside it.  `paper` says in our
-    words what the paper reports.  With `lower` a smaller score is better.
+    words what the paper reports.  With `lower` a smaller score is better.  `unit` is what the metric is counted in:
+    `points`, hundredths of it, for shares and what they differ by; else a word of its own, such as `tokens`.
     """
 
     says: str
@@ -82,6 +86,7 @@ class Claim:
     rivals: tuple[str, ...] = ()
     paper: str = ""
     lower: bool = False
+    unit: str = POINTS
 
     @property
     def arms(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from trivium.claims import POINTS
 from trivium.lab.recipe import HEADINGS
 from trivium.lab.runner import jobs, run
 from trivium.lab.verdicts import verdicts
@@ -79,6 +80,8 @@ def test_its_smoke_size_runs_through_in_seconds(entry: Entry, monkeypatch: pytes
     assert not any(result.overlap for result in found.values())
     for line in verdicts(made, found, "smoke"):
         assert set(FIELDS) <= set(line)
+        known = [abs(score) for by_seed in line["scores"].values() for score in by_seed.values()]
+        assert line["unit"] != POINTS or max(known) < 2, f"{line['metric']} is no share: its claim needs a unit"
     again = time.process_time()
     assert run(asked, workers=0) == found
     assert time.process_time() - again < 1, "finished arms must come from the cache"

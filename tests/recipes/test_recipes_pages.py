@@ -14,10 +14,12 @@ from trivium import recipes
 from trivium.claims import Claim
 from trivium.cli import main as cli
 from trivium.errors import UserError
-from trivium.recipes.numbers import amount, compared, unit
-from trivium.recipes.pages import BEGIN, END, board, page, readme_table, standing, with_table
+from trivium.recipes.board import BEGIN, END, board, readme_table, with_table
+from trivium.recipes.numbers import amount, compared, margin, unit
+from trivium.recipes.pages import page
 from trivium.recipes.papers import Entry
 from trivium.recipes.plots import plot
+from trivium.recipes.standing import standing
 from trivium.store.ledger import append
 
 OTHER = Entry(1, "cogex", "program", "Programs_ and *stars*", "Writes programs.")
@@ -129,7 +131,19 @@ def test_a_claim_that_was_dropped_keeps_its_verdict_on_the_page_alone(ledger: li
     text = page(ENTRY, now, SAID, ledger)
     assert row(text, SHORTER.says)[1] == "confirmed"
     assert "## Claims it made before" in text
-    assert standing([now], ledger) == ledger[:1]
+    assert list(standing([now], ledger).values()) == ledger[:1]
+
+
+def test_a_line_from_before_units_were_said_gets_that_of_its_claim(ledger: list[dict[str, Any]]) -> None:
+    said = Claim("masking helps elsewhere", better="masked", worse="sft", margin=0.02, metric="gain")
+    old = {key: value for key, value in ledger[1].items() if key != "unit"} | {
+        "claim": said.says, "metric": "gain", "margin": 0.02, "effect": -0.0397, "low": -0.0749, "high": -0.0051,
+    }  # fmt: skip
+    assert unit(old).word == "gain", "of a claim that is no longer made nothing else is known"
+    (found,) = standing([recipe(claims=[said])], [old]).values()
+    assert unit(found).span(compared(found)[0].effect) == "\u22124.0 points [\u22127.5, \u22120.5]"
+    assert margin(found) == "2 points"
+    assert margin(ledger[1]) == "5 tokens an answer"
 
 
 @pytest.mark.parametrize(

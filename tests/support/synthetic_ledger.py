@@ -25,7 +25,13 @@ MAIN = Claim(
     null="loss-dropped", rivals=("weight-decay",), paper="from 41.6 to 47.1",
 )  # fmt: skip
 SHORTER = Claim(
-    "masking makes answers shorter", better="masked", worse="sft", margin=5.0, metric="tokens_an_answer", lower=True
+    "masking makes answers shorter",
+    better="masked",
+    worse="sft",
+    margin=5.0,
+    metric="tokens_an_answer",
+    lower=True,
+    unit="tokens an answer",
 )
 RATES = {"sft": 0.5, "masked": 0.75, "loss-dropped": 0.5, "weight-decay": 0.6}
 

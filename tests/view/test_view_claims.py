@@ -11,7 +11,7 @@ from typing import Any
 from synthetic_ledger import ENTRY, MAIN, lines, recipe, results
 from viewed import PAPER
 
-from trivium.recipes.pages import board
+from trivium.recipes.board import board
 from trivium.store.ledger import FIELDS
 from trivium.view.claims import Claims, Paper
 

@@ -37,9 +37,11 @@ def command(
 def _texts(ledger: Path, docs: Path, readme: Path) -> dict[Path, str]:
     """What every generated file should hold."""
     from trivium.recipes import entries, recipe, sections
-    from trivium.recipes.pages import board, page, readme_table, standing, with_table
+    from trivium.recipes.board import board, readme_table, with_table
+    from trivium.recipes.pages import page
     from trivium.recipes.papers import papers
     from trivium.recipes.plots import plot
+    from trivium.recipes.standing import standing
 
     lines, pages = read(ledger), docs / "recipes"
     recipes = {entry.slug: recipe(entry.slug) for entry in entries()}
@@ -48,7 +50,7 @@ def _texts(ledger: Path, docs: Path, readme: Path) -> dict[Path, str]:
         made = recipes[entry.slug]
         texts[pages / f"{entry.slug}.md"] = page(entry, made, sections(entry), lines)
         if current := standing([made], lines):
-            texts[pages / f"{entry.slug}.svg"] = plot(current)
+            texts[pages / f"{entry.slug}.svg"] = plot(list(current.values()))
     folder = Path(os.path.relpath(pages, readme.parent)).as_posix()
     table = readme_table(recipes.values(), lines, folder)
     return texts | {readme: with_table(readme.read_text(encoding="utf-8"), table)}

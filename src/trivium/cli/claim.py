@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,50 +87,41 @@ def _run(
         append(ledger, lines)
     about = {"slug": slug, "size": size, "seconds": time.perf_counter() - began, "claims": lines}
     if not quiet:
-        _show(recipe, results, lines, size, ledger)
+        _show(recipe, lines, size, ledger)
     return about
 
 
-def _show(recipe: Any, results: Any, lines: Sequence[dict[str, Any]], size: str, ledger: Path) -> None:
+def _show(recipe: Any, lines: Sequence[dict[str, Any]], size: str, ledger: Path) -> None:
     """Arms, then verdicts, in 80 columns."""
-    from trivium.recipes.numbers import compared, to_decide
+    from trivium.recipes.numbers import compared, headline, margin, to_decide, unit
 
-    metrics = list(dict.fromkeys(claim.metric for claim in recipe.claims))
     print_paragraph(f"{recipe.slug}: {recipe.says}")
-    for metric in metrics:
+    for metric, line in {line["metric"]: line for line in lines}.items():
+        shown = unit(line)
         print(f"\n{metric} by arm (mean; each seed)")
         rows = []
-        for arm in recipe.arms:
-            by_seed = [r.mean(metric) for (name, _), r in sorted(results.items()) if name == arm and metric in r.scores]
-            if by_seed:
-                each = " ".join(_number(value) for value in by_seed)
-                rows.append((arm, f"{_number(sum(by_seed) / len(by_seed))}   ({each})"))
+        for arm, scores in line["scores"].items():
+            by_seed = list(scores.values())
+            each = " ".join(map(shown.score, by_seed))
+            rows.append((arm, f"{shown.score(sum(by_seed) / len(by_seed))}   ({each})"))
         print_columns(rows, indent=2)
     for line in lines:
         print(f"\n{line['verdict'].upper()}: {line['claim']}")
-        each = " ".join(f"{value:+.3f}" for value in line["effects_by_seed"])
+        shown = unit(line)
         rows = [
-            ("effect", f"{line['effect']:+.3f} [{line['low']:+.3f}, {line['high']:+.3f}], margin {line['margin']:g}"),
-            ("by seed", each),
+            ("effect", f"{headline(line)}, margin {margin(line)}"),
+            ("by seed", " ".join(map(shown.difference, line["effects_by_seed"]))),
             ("because", line["why"]),
         ]
         if needed := to_decide(line):
             rows.append(("to decide it", needed))
-        rows += [(row.role, f"{_span(row.effect)}, {row.arm} over {row.over}") for row in compared(line)[1:]]
+        rows += [(row.role, f"{shown.span(row.effect)}, {row.arm} over {row.over}") for row in compared(line)[1:]]
         print_columns([*rows, ("the paper", line["paper_says"] or "-")], indent=2)
     print()
     if size == "smoke":
         print("The smoke size only shows that everything runs; it decides nothing.")
     else:
         print(f"appended to {ledger}")
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
-
-
-def _span(effect: Mapping[str, float]) -> str:
-    return f"{effect['mean']:+.3f} [{effect['low']:+.3f}, {effect['high']:+.3f}]"
 
 
 def _estimate(slugs: Sequence[str], seeds: int | None, ledger: Path, as_json: bool) -> None:

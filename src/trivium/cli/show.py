@@ -17,10 +17,12 @@ from trivium.cli.output import print_columns, print_json, print_paragraph, print
 from trivium.cli.runs import find_run
 from trivium.errors import UserError
 from trivium.recipes import parts, recipe, sections
+from trivium.recipes.numbers import headline, margin
 from trivium.recipes.papers import paper, papers
+from trivium.recipes.standing import standing
 from trivium.search.lm import LM
 from trivium.store import Run, query
-from trivium.store.ledger import LEDGER, latest, read
+from trivium.store.ledger import LEDGER, read
 from trivium.types import Question
 
 RECORDED = (
@@ -105,11 +107,11 @@ def _show_run(run: Run, as_json: bool) -> None:
 def _show_recipe(slug: str, ledger: Path, as_json: bool) -> None:
     """A recipe: what its file says, its claims, and the newest verdict on each."""
     entry, made = paper(slug), recipe(slug)
-    said, found = sections(entry), latest(read(ledger))
+    said, found = sections(entry), standing([made], read(ledger))
     claims = [
         {
             "claim": c.says, "better": c.better, "worse": c.worse, "metric": c.metric, "margin": c.margin,
-            "paper": c.paper,
+            "unit": c.unit, "paper": c.paper,
             "verdict": line["verdict"] if (line := found.get((slug, c.says))) else None,
             "effect": [line["effect"], line["low"], line["high"]] if line else None,
         }
@@ -138,12 +140,11 @@ def _show_recipe(slug: str, ledger: Path, as_json: bool) -> None:
     for c in claims:
         print(f"\nClaim: {c['claim']}")
         line = found.get((slug, str(c["claim"])))
-        effect = f"{line['effect']:+.3f} [{line['low']:+.3f}, {line['high']:+.3f}]" if line else "not run yet"
         print_columns(
             [
-                ("arms", f"{c['better']} against {c['worse']}, {c['metric']}, margin {c['margin']:g}"),
+                ("arms", f"{c['better']} against {c['worse']}, {c['metric']}, margin {margin(c)}"),
                 ("the paper", str(c["paper"]) or "-"),
-                ("verdict", f"{c['verdict'] or 'none yet'}: {effect}"),
+                ("verdict", f"{line['verdict']}: {headline(line)}" if line else "none yet; not run"),
             ],
             indent=2,
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trivium.claims import POINTS
 from trivium.stats import values_to_exclude
 
 Line = Mapping[str, Any]
@@ -54,13 +55,18 @@ class Compared:
 
 
 def unit(line: Line) -> Unit:
-    """Points where every score lies in [0, 1]; else the metric's own unit, with three digits of the effect."""
+    """What a line's numbers are written in: as points, or with three digits of the effect.
+
+    Lines from before they said their unit have points where every score lies in [0, 1], else the metric's name.
+    """
     scores = [score for by_seed in line["scores"].values() for score in by_seed.values() if score is not None]
-    if scores and all(0 <= score <= 1 for score in scores):
-        return Unit(100.0, 1, "%", "points")
+    shares = bool(scores) and all(0 <= score <= 1 for score in scores)
+    said = line.get("unit") or (POINTS if shares else words(line["metric"]))
+    if said == POINTS:
+        return Unit(100.0, 1, "%", POINTS)
     largest = max(abs(line[key]) for key in ("effect", "low", "high"))
     digits = 2 - math.floor(math.log10(largest)) if largest else 2
-    return Unit(1.0, min(MOST, max(0, digits)), "", words(line["metric"]))
+    return Unit(1.0, min(MOST, max(0, digits)), "", said)
 
 
 def compared(line: Line) -> list[Compared]:
@@ -72,6 +78,18 @@ def compared(line: Line) -> list[Compared]:
         *(Compared("null arm", arm, worse, effect) for arm, effect in line["null"].items()),
         *(Compared("rival", better, arm, effect) for arm, effect in line["rivals"].items()),
     ]
+
+
+def headline(line: Line) -> str:
+    """A line's own effect, with its unit and interval."""
+    return unit(line).span(compared(line)[0].effect)
+
+
+def margin(line: Line) -> str:
+    """What an effect has to exceed, with its unit; of a claim as much as of a line."""
+    points = line["unit"] == POINTS
+    value = f"{100 * line['margin'] if points else line['margin']:g}"
+    return f"{value} {'point' if points and value == '1' else line['unit']}"
 
 
 def amount(value: float) -> str:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from trivium.recipes.numbers import Compared, Line, Unit, compared, unit, words
+from trivium.recipes.numbers import Compared, Line, Unit, compared, headline, unit, words
 from trivium.report.comparison_charts import DASHES, TONES, standalone
 from trivium.report.svg import LETTER, Point, Series, cut, drawing, label, line_chart, ticks
 
@@ -58,7 +58,7 @@ def plot(lines: Sequence[Line]) -> str:
 
 def _told(line: Line) -> str:
     """A claim for those who cannot see its panel."""
-    return f"{line['claim']}: {line['verdict']}, {unit(line).span(compared(line)[0].effect)}"
+    return f"{line['claim']}: {line['verdict']}, {headline(line)}"
 
 
 def _axis(lines: Sequence[Line]) -> Axis:

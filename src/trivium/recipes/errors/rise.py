@@ -203,7 +203,7 @@ RECIPE = Recipe(
         ),
         Claim(
             "without the likelihood term the written solutions grow less likely",
-            better="rise", worse="rise-no-nll", margin=0.02, metric="likelihood", matched=EQUAL,
+            better="rise", worse="rise-no-nll", margin=0.02, metric="likelihood", unit="nats", matched=EQUAL,
             paper="the likelihood term keeps what is preferred from falling with what is not",
         ),
     ],

@@ -201,16 +201,16 @@ RECIPE = Recipe(
         ),
         Claim(
             "they keep fewer tokens waiting for one another",
-            better="threads", worse="serial", metric="tokens in sequence", lower=True, margin=10.0, matched=SPENT,
-            paper="75.2% against 57.3% at about 5 seconds",
+            better="threads", worse="serial", metric="tokens in sequence", unit="tokens", lower=True,
+            margin=10.0, matched=SPENT, paper="75.2% against 57.3% at about 5 seconds",
         ),
         Claim(
             "reinforcement improves threads", better="threads", worse="threads-taught",
             metric="accuracy, middle context", margin=0.02, matched=("pretrain_tokens",), paper="75.5% to 83.4%",
         ),
         Claim(
-            "by ordering more children", better="threads", worse="threads-taught", metric="children", margin=0.3,
-            matched=("pretrain_tokens",), paper="6.1 to 8.2 children",
+            "by ordering more children", better="threads", worse="threads-taught", metric="children", unit="children",
+            margin=0.3, matched=("pretrain_tokens",), paper="6.1 to 8.2 children",
         ),
         Claim(
             "and also where their number is prescribed", better="wide", worse="wide-taught",
