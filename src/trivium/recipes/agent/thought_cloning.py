@@ -76,6 +76,7 @@ from trivium.lab.measure import attempts, scored
 from trivium.lab.recipe import Paper, Recipe
 from trivium.lab.train import imitate
 from trivium.learn.batch import Demonstration
+from trivium.policies.local import LocalPolicy
 from trivium.search.by_view import THINKING, Thinking, act_by_view, say, steps, view
 from trivium.tasks.guided_grid import GuidedGrid, demonstration, named
 from trivium.types import Message
@@ -128,6 +129,23 @@ def shown(lab: Lab[Size]) -> list[Step]:
     return found
 
 
+def beginner(lab: Lab[Size]) -> LocalPolicy:
+    """A fresh copy of the random weights that every arm begins with; its tokenizer is learnt from what all arms say."""
+
+    def make(inner: Lab[Size]) -> LocalPolicy:
+        found = inner.data("demonstrations", shown)
+        talks = [(step.asked, say(step.thought, step.action, either)) for step in found for either in THINKING]
+        return blank(inner, inner.size.model, talks, inner.size.vocab)
+
+    return given(lab.policy_spec) if lab.policy_spec else lab.policy("beginner", make)
+
+
+def asked(lab: Lab[Size]) -> list[tuple[int, ...]]:
+    """What is asked at every step, as tokens."""
+    policy = beginner(lab)
+    return [policy.encode(step.asked) for step in lab.data("demonstrations", shown)]
+
+
 def of_others(found: Sequence[Step], rng: random.Random) -> list[Step]:
     """The same steps, with the thoughts of another episode each, in their order, the last one as long as needed."""
     thoughts, left = defaultdict[int, list[str]](list), dict[int, list[str]]()
@@ -141,16 +159,15 @@ def of_others(found: Sequence[Step], rng: random.Random) -> list[Step]:
 
 def clone(lab: Lab[Size], *, thinking: Thinking = "before", spoil: Literal["", "constant", "shuffled"] = "") -> Scored:
     """Imitate the guide, then act in missions such as it was shown in, and in longer ones."""
-    s, found = lab.size, lab.data("demonstrations", shown)
-    talks = [(step.asked, say(step.thought, step.action, either)) for step in found for either in THINKING]
-    policy = given(lab.policy_spec) if lab.policy_spec else blank(lab, s.model, talks, s.vocab)
+    s, policy, found = lab.size, beginner(lab), lab.data("demonstrations", shown)
     if spoil == "constant":
         found = [step._replace(thought=NOTHING) for step in found]
     elif spoil == "shuffled":
         found = of_others(found, random.Random(lab.seed))
     said = [policy.encode_response(say(step.thought, step.action, thinking)) for step in found]
-    asked = [policy.encode(step.asked) for step in found]
-    imitate(lab, policy, list(map(Demonstration, asked, said)), steps=s.steps, batch=s.batch, lr=s.lr)
+    imitate(
+        lab, policy, list(map(Demonstration, lab.data("asked", asked), said)), steps=s.steps, batch=s.batch, lr=s.lr
+    )
     tests = dict[str, Scored]()
     for name, task, n in (("accuracy", NEAR, s.near), ("far", FAR, s.far)):
         problems = lab.problems(task, "test", n)
