@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_models import CONTEXT, FAMILIES, decoder, hf_model
 
 from trivium.engine.cache import GROW, Cache
-from trivium.engine.engine import Engine, Job
+from trivium.engine.engine import SPECIALS, Engine, Job, said_to_stop
 from trivium.errors import RunError
 from trivium.models.logprob import completion_logprobs
+from trivium.policies.tiny import byte_tokenizer, trained_tokenizer
 from trivium.types import GREEDY, Sampling
 
 LOGPROB = {torch.float32: 1e-4, torch.bfloat16: 0.15}
@@ -132,6 +137,42 @@ def test_text_is_cut_after_a_stop_string_and_the_ids_are_kept():
     assert row.text == text[: text.find(text[6:8]) + 2]
     assert row.ids == ids[: len(row.ids)]
     assert plain.decode(row.ids).endswith(text[6:8])
+
+
+@given(
+    text=st.text("ab#\né漢🙂", max_size=40),
+    stops=st.lists(st.text("ab#\né漢🙂", min_size=1, max_size=4), min_size=1, max_size=3),
+    specials=st.lists(st.integers(0, 40), max_size=SPECIALS),
+    learned=st.booleans(),
+)
+def test_a_stop_string_is_seen_when_its_last_token_comes(
+    text: str, stops: list[str], specials: list[int], learned: bool
+) -> None:
+    tokenizer = trained_tokenizer(["ab#\né漢🙂 aab##\n\n"] * 3, 280) if learned else byte_tokenizer()
+
+    def decode(ids: Sequence[int]) -> str:
+        return str(tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    for at in specials:
+        ids.insert(min(at, len(ids)), tokenizer.convert_tokens_to_ids("<|user|>"))
+    for n in range(1, len(ids) + 1):
+        whole = decode(ids[:n])
+        ends = [whole.find(stop) + len(stop) for stop in stops if stop in whole]
+        assert said_to_stop(ids[:n], stops, decode) == (whole[: min(ends)] if ends else None)
+        if ends:
+            break
+
+
+def test_a_long_sample_is_not_read_again_at_every_token() -> None:
+    read = list[int]()
+
+    def decode(ids: Sequence[int]) -> str:
+        read.append(len(ids))
+        return "x" * len(ids)
+
+    assert said_to_stop(range(10_000), ("###", "stop"), decode) is None
+    assert read == [len("stop") + SPECIALS]
 
 
 def test_the_context_is_a_limit():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from trivium import policies, tasks
 from trivium.cli import main as cli
 from trivium.errors import RunError, UserError
 from trivium.policies.scripted import Scripted, Turn
-from trivium.search import method
+from trivium.search import method, program_search
 from trivium.search.emulate import read_programs
 from trivium.search.evaluate import evaluate
-from trivium.search.program_search import Search, search_program
+from trivium.search.program_search import Search
 from trivium.types import Message, Policy, Problem, Question, Split, Verdict
 from trivium.verify.parse import parse_answer
 
@@ -72,15 +73,17 @@ def model(*quality: int, given: list[str] | None = None) -> Policy:
     return Scripted(script)
 
 
+def search(*given: Any, **options: Any) -> Search:
+    return asyncio.run(program_search.search_program(*given, **options))
+
+
 def qualities(found: Search) -> list[str]:
     return [re.findall(r"add_(\d+)", c.program)[0] for c in found.kept]
 
 
 def test_the_best_program_on_dev_is_kept_and_follows_on_test(tmp_path: Path) -> None:
     task, given = Adding(), list[str]()
-    found = search_program(
-        task, model(60, 95, 70, given=given), train=20, dev=40, candidates=3, tries=1, max_tokens=200
-    )
+    found = search(task, model(60, 95, 70, given=given), train=20, dev=40, candidates=3, tries=1, max_tokens=200)
     assert qualities(found) == ["95"]
     [best] = found.kept
     assert best.question_id == "train-1"
@@ -101,18 +104,18 @@ def test_the_best_program_on_dev_is_kept_and_follows_on_test(tmp_path: Path) -> 
 
 
 def test_a_bad_program_is_written_again_but_not_for_ever() -> None:
-    found = search_program(Adding(), model(10, 90, 20, 80, 30), train=20, dev=10, candidates=2, tries=9)
+    found = search(Adding(), model(10, 90, 20, 80, 30), train=20, dev=10, candidates=2, tries=9)
     # Both questions first (10 and 90), then only the one whose program was bad, until it has a good one.
     assert [c.question_id for c in found.tried] == ["train-0", "train-1", "train-0", "train-0"]
     assert qualities(found) == ["90"]
-    bad = search_program(Adding(), model(10, 30, 20), train=20, dev=10, candidates=1, tries=3)
+    bad = search(Adding(), model(10, 30, 20), train=20, dev=10, candidates=1, tries=3)
     assert not bad.passed
     assert qualities(bad) == ["30"], "the best there is, where none reaches alpha"
 
 
 def test_equal_programs_are_scored_once_and_several_may_be_kept(tmp_path: Path) -> None:
     task = Adding()
-    found = search_program(task, model(90, 60, 90, 80), train=20, dev=30, candidates=4, tries=1, keep=3, max_tokens=200)
+    found = search(task, model(90, 60, 90, 80), train=20, dev=30, candidates=4, tries=1, keep=3, max_tokens=200)
     assert qualities(found) == ["90", "80", "60"]
     assert task.judged["train"] == 3 * 20
     assert len(found.tried) == 4
@@ -123,20 +126,35 @@ def test_equal_programs_are_scored_once_and_several_may_be_kept(tmp_path: Path) 
 
 def test_the_same_seed_searches_the_same() -> None:
     def once(seed: int) -> Search:
-        return search_program(Adding(), model(60, 95), train=10, dev=10, candidates=2, tries=1, seed=seed)
+        return search(Adding(), model(60, 95), train=10, dev=10, candidates=2, tries=1, seed=seed)
 
     first, again, other = once(1), once(1), once(2)
     assert (first.kept, first.tried) == (again.kept, again.tried)
     assert first.tried != other.tried
 
 
+def test_how_many_are_emulated_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def once(at_once: int) -> tuple[Search, list[int]]:
+        monkeypatch.setattr(program_search, "AT_ONCE", at_once)
+        told = list[int]()
+        options: dict[str, Any] = {"train": 10, "dev": 10, "candidates": 3, "tries": 2, "keep": 2}
+        found = search(Adding(), model(60, 95, 30, 80), hear=lambda what, done, total: told.append(done), **options)
+        return found, told
+
+    (together, few), (alone, many) = once(1000), once(1)
+    assert (together.kept, together.tried, together.passed) == (alone.kept, alone.tried, alone.passed)
+    assert replace(together.usage, seconds=0.0) == replace(alone.usage, seconds=0.0)
+    assert few == [0, 0, 0]
+    assert many == [0, 1, 2, 0, 0, 1], "three programs, then the one written again, then the two good ones on dev"
+
+
 def test_searches_that_cannot_be() -> None:
     with pytest.raises(RunError, match="no Python function"):
-        search_program(Adding(), model(), train=3, dev=3)
+        search(Adding(), model(), train=3, dev=3)
     for numbers in ({"train": 0}, {"candidates": 4}, {"keep": 0}, {"tries": 0}):
         given: dict[str, Any] = {"train": 3, "dev": 3} | numbers
         with pytest.raises(UserError, match="expected 1 or more"):
-            search_program(Adding(), model(90), **given)
+            search(Adding(), model(90), **given)
 
 
 def test_a_verifier_that_always_breaks_ranks_nothing() -> None:
@@ -145,7 +163,7 @@ def test_a_verifier_that_always_breaks_ranks_nothing() -> None:
             return Verdict.error("broken")
 
     with pytest.raises(RunError, match="verifier broke"):
-        search_program(Broken(), model(90), train=3, dev=3, candidates=1)
+        search(Broken(), model(90), train=3, dev=3, candidates=1)
 
 
 def test_the_command_writes_a_program_and_says_what_it_is_worth(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from dataclasses import asdict
 from pathlib import Path
@@ -50,10 +51,10 @@ def command(
         progress.what = what
         progress(done, total)
 
-    found = search_program(
+    found = asyncio.run(search_program(
         dealt, made, train=train, dev=dev, candidates=candidates, keep=keep, alpha=alpha, tries=tries, mode=chosen,
         max_tokens=max_tokens, seed=seed, hear=hear,
-    )  # fmt: skip
+    ))  # fmt: skip
     with disk(out):
         out.write_text(found.text(), encoding="utf-8")
     how = functools.partial(emulate, program=str(out), mode=chosen, max_tokens=max_tokens)

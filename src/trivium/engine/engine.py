@@ -26,6 +26,8 @@ from trivium.types import Finish, Sampling
 
 REMEMBERED = 10_000
 """Prompts that are known again when they come a second time."""
+SPECIALS = 8
+"""Special tokens, which are no text, that a stop string may have within it and is still seen."""
 
 
 @dataclass(eq=False, slots=True)
@@ -315,14 +317,24 @@ def judge_end(row: Row, eos: frozenset[int], decode: Callable[[Sequence[int]], s
     if row.ids[-1] in eos:
         row.finish = "stop"
         return True
-    if sampling.stop:
-        text = decode(row.ids)
-        found = [at + len(s) for s in sampling.stop if (at := text.find(s)) >= 0]
-        if found:
-            # The stop string stays: the ids of a next step follow on it, and so must its text.
-            row.finish, row.text = "stop", text[: min(found)]
-            return True
+    if sampling.stop and (said := said_to_stop(row.ids, sampling.stop, decode)) is not None:
+        row.finish, row.text = "stop", said
+        return True
     if len(row.ids) >= sampling.max_tokens or len(row.job.prompt) + len(row.ids) >= context:
         row.finish = "length"
         return True
     return False
+
+
+def said_to_stop(ids: Sequence[int], stops: Sequence[str], decode: Callable[[Sequence[int]], str]) -> str | None:
+    """The text of ids whose newest token completes a stop string, up to its end; else `None`.
+
+    The stop string stays in it: the ids of a next step follow on it, and so must its text.
+    """
+    # A token is a byte or more, but for special ones, which are none: only so many tokens can be part of it.
+    end = decode(ids[-max(len(stop.encode()) for stop in stops) - SPECIALS :])
+    if not any(stop in end for stop in stops):
+        return None
+    text = decode(ids)
+    found = [at + len(stop) for stop in stops if (at := text.find(stop)) >= 0]
+    return text[: min(found)] if found else None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, TypeVar
 
 from trivium.lab.lab import Lab, Scored
 from trivium.policies.local import LocalPolicy
-from trivium.search.driver import Judge, Method, solve
+from trivium.search.driver import Judge, Method, run
 from trivium.search.greedy import greedy
 from trivium.search.lm import LM
 from trivium.search.vote import majority
@@ -29,6 +29,8 @@ from trivium.types import (
     Verdict,
 )
 
+T = TypeVar("T")
+
 
 def ids(problems: Sequence[Problem]) -> tuple[str, ...]:
     return tuple(p.question.id for p in problems)
@@ -46,10 +48,41 @@ def attempts(
     unit: str = "test_tokens",
 ) -> list[Trace]:
     """One attempt at every problem by a method; what it samples is counted under `unit`."""
-    sampling = Sampling(max_tokens=max_tokens or task.max_tokens)
-    traces = solve(method, problems, policy, task=task, seed=lab.seed, sampling=sampling, budget=budget)
-    lab.charge(unit, sum(trace.usage.sampled_tokens for trace in traces))
+    [traces] = attempts_each(
+        lab, policy, [(task, problems, method)], max_tokens=max_tokens, budget=budget, unit=unit
+    )  # fmt: skip
     return traces
+
+
+def attempts_each(
+    lab: Lab[Any],
+    policy: Policy,
+    asked: Sequence[tuple[Task, Sequence[Problem], Method]],
+    *,
+    max_tokens: int | None = None,
+    budget: Budget | None = None,
+    unit: str = "test_tokens",
+) -> list[list[Trace]]:
+    """`attempts` at several tasks, each by its own method, all at a time: few questions of each would leave a machine
+    idle.
+    """
+
+    def one(task: Task, problems: Sequence[Problem], method: Method) -> Coroutine[Any, Any, list[Trace]]:
+        sampling = Sampling(max_tokens=max_tokens or task.max_tokens)
+        return run(method, problems, policy, task=task, seed=lab.seed, sampling=sampling, budget=budget)
+
+    found = together(one(*job) for job in asked)
+    lab.charge(unit, sum(trace.usage.sampled_tokens for traces in found for trace in traces))
+    return found
+
+
+def together(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of coroutines that run at a time, so that what they sample is computed in one batch."""
+
+    async def every() -> list[T]:
+        return await asyncio.gather(*jobs)
+
+    return asyncio.run(every())
 
 
 def right(trace: Trace) -> float | None:

@@ -50,9 +50,13 @@ class Method(Protocol):
 Listen = Callable[[Trace], None]
 
 
-async def run(
-    method: Method,
-    problems: Sequence[Problem],
+async def run(method: Method, problems: Sequence[Problem], policy: Policy, **options: Any) -> list[Trace]:
+    """One attempt at every problem by a method: `run_each` with the same for all; its options."""
+    return await run_each([(method, problem) for problem in problems], policy, **options)
+
+
+async def run_each(
+    asked: Sequence[tuple[Method, Problem]],
     policy: Policy,
     *,
     task: Task | None = None,
@@ -64,7 +68,7 @@ async def run(
     listen: Listen | None = None,
     verify_timeout: float = VERIFY_TIMEOUT,
 ) -> list[Trace]:
-    """One attempt at every problem; the traces are in the problems' order.
+    """One attempt at every problem, each by its own method; the traces are in the order of what is asked.
 
     `task` judges the answers (no verdicts without one), `voices` are further policies that a method may call by name,
     `budget` limits each attempt, `concurrency` the attempts at a time (`None`: all).  `sampling` defaults to
@@ -77,12 +81,12 @@ async def run(
         raise UserError(f"concurrency={concurrency}: expected 1 or more, or none for all at a time")
     sampling = sampling or (Sampling(max_tokens=task.max_tokens) if task else Sampling())
     judge = None if task is None else Judge(task, verify_timeout)
-    traces: list[Trace | None] = [None] * len(problems)
+    traces: list[Trace | None] = [None] * len(asked)
     refusals: list[UserError] = []
-    queue = iter(enumerate(problems))
+    queue = iter(enumerate(asked))
 
     async def work() -> None:
-        for i, problem in queue:
+        for i, (method, problem) in queue:
             trace, refusal = await _attempt(method, problem, policy, voices, judge, budget, seed, sampling)
             traces[i] = trace
             if refusal is not None:
@@ -90,7 +94,7 @@ async def run(
             if listen is not None:
                 listen(trace)
 
-    workers = [asyncio.create_task(work()) for _ in range(min(concurrency or len(problems), len(problems)))]
+    workers = [asyncio.create_task(work()) for _ in range(min(concurrency or len(asked), len(asked)))]
     try:
         await asyncio.gather(*workers)
     except BaseException:
@@ -98,7 +102,7 @@ async def run(
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
         raise
-    if problems and len(refusals) == len(problems):
+    if asked and len(refusals) == len(asked):
         raise refusals[0]
     return [trace for trace in traces if trace is not None]
 

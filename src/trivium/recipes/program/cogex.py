@@ -50,21 +50,22 @@ Weir et al. 2024, arXiv:2405.16337 (algorithm, tables, conversion prompts); nwei
 
 from __future__ import annotations
 
-import functools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from trivium.claims import Claim
 from trivium.errors import RunError
 from trivium.lab.lab import Lab, Scored
-from trivium.lab.measure import attempts, ids, scored
+from trivium.lab.measure import attempts, attempts_each, ids, scored, together
 from trivium.lab.null import ShuffledLabels
 from trivium.lab.recipe import Paper, Recipe
 from trivium.lab.train import demonstrations, imitate
 from trivium.lab.word_world import Kind, knowing, shown
 from trivium.policies.local import LocalPolicy
+from trivium.search.driver import Method
 from trivium.search.emulate import HEADER, emulate
 from trivium.search.program_search import search_program
 from trivium.search.vote import vote
@@ -134,48 +135,53 @@ def found(lab: Lab[Size], kind: Kind = "code", shuffled: bool = False) -> list[l
     """The three best programs for every held-out task by its train and dev labels, best first."""
 
     def search(inner: Lab[Size]) -> list[list[str]]:
-        s, policy, kept, dev = inner.size, model(inner, kind=kind), list[list[str]](), [0.0]
-        for rule in split(inner)[1]:
+        s, policy, dev = inner.size, model(inner, kind=kind), [0.0]
+
+        async def best(rule: WordRules) -> list[str]:
             inner.problems(rule, "train", s.train)
             inner.problems(rule, "dev", s.dev)
             labelled = ShuffledLabels(rule, inner.seed) if shuffled else rule
             try:
-                best = search_program(labelled, policy, train=s.train, dev=s.dev, keep=3, seed=inner.seed, **ASKED)
+                one = await search_program(labelled, policy, train=s.train, dev=s.dev, keep=3, seed=inner.seed, **ASKED)
             except RunError:  # it wrote no function at all: a program without an answer stands for that
-                kept.append([NOTHING])
-                continue
-            inner.charge("sampled_tokens", best.usage.sampled_tokens)
+                return [NOTHING]
+            inner.charge("sampled_tokens", one.usage.sampled_tokens)
             inner.charge("labels", s.train + s.dev)
-            dev.append(best.kept[0].dev or 0.0)
-            kept.append([candidate.program for candidate in best.kept])
+            dev.append(one.kept[0].dev or 0.0)
+            return [candidate.program for candidate in one.kept]
+
+        kept = together(map(best, split(inner)[1]))
         inner.note(dev_accuracy=sum(dev) / s.tasks)
         return kept
 
     return lab.data(f"search-{kind}{'-shuffled' * shuffled}", search)
 
 
-def answered(lab: Lab[Size], answer: Callable[[int, WordRules, list[Problem]], Sequence[Trace]]) -> Scored:
-    """All held-out tasks' test questions, one task after the other; `total_tokens` are those of search and test."""
-    tasks = [(rule, lab.problems(rule, "test", lab.size.test)) for rule in split(lab)[1]]
-    traces = [trace for i, (rule, problems) in enumerate(tasks) for trace in answer(i, rule, problems)]
+def asked(lab: Lab[Size]) -> list[tuple[WordRules, list[Problem]]]:
+    """The held-out tasks and their test questions."""
+    return [(rule, lab.problems(rule, "test", lab.size.test)) for rule in split(lab)[1]]
+
+
+def answered(lab: Lab[Size], policy: LocalPolicy, hows: Sequence[Method], budget: Budget | None = None) -> Scored:
+    """The answers to all of them, for each task by a method of its own."""
+    tasks = [(*task, how) for task, how in zip(asked(lab), hows, strict=True)]
+    return judged(lab, attempts_each(lab, policy, tasks, budget=budget))
+
+
+def judged(lab: Lab[Size], traces: Sequence[Sequence[Trace]]) -> Scored:
+    """Scores of traces, task by task; `total_tokens` are those of search and test."""
     lab.charge("total_tokens", lab.spent["sampled_tokens"] + lab.spent["test_tokens"])
-    return scored([p for _, problems in tasks for p in problems], traces)
+    return scored([p for _, problems in asked(lab) for p in problems], [t for group in traces for t in group])
 
 
 def per_question(lab: Lab[Size]) -> Scored:
-    policy, how = model(lab, kind="code"), functools.partial(emulate, **ASKED)
-    return answered(lab, lambda i, rule, problems: attempts(lab, policy, rule, problems, how))
+    return answered(lab, model(lab, kind="code"), [partial(emulate, **ASKED)] * lab.size.tasks)
 
 
 def searched(lab: Lab[Size], keep: int = 1, kind: Kind = "code", shuffled: bool = False) -> Scored:
-    policy, programs = model(lab, kind=kind), found(lab, kind, shuffled)
-
-    def answer(i: int, rule: WordRules, problems: list[Problem]) -> list[Trace]:
-        text = "\n\n".join(f"{HEADER}{n}\n{program}" for n, program in enumerate(programs[i][:keep]))
-        how = functools.partial(emulate, program=f"{text}\n", **ASKED)
-        return attempts(lab, policy, rule, problems, how)
-
-    return answered(lab, answer)
+    kept = [programs[:keep] for programs in found(lab, kind, shuffled)]
+    texts = ["\n\n".join(f"{HEADER}{n}\n{program}" for n, program in enumerate(programs)) for programs in kept]
+    return answered(lab, model(lab, kind=kind), [partial(emulate, program=f"{text}\n", **ASKED) for text in texts])
 
 
 def voted(lab: Lab[Size]) -> Scored:
@@ -183,31 +189,28 @@ def voted(lab: Lab[Size]) -> Scored:
     other = lab.apart()
     questions = len(searched(other).questions)
     allowed = Budget(sampled_tokens=round(other.spent["total_tokens"] / questions))
-    policy, of = model(lab, kind="code"), functools.partial(emulate, temperature=0.7, **ASKED)
-    how = functools.partial(vote, n=None, of=of)
-    return answered(lab, lambda i, rule, problems: attempts(lab, policy, rule, problems, how, budget=allowed))
+    how = partial(vote, n=None, of=partial(emulate, temperature=0.7, **ASKED))
+    return answered(lab, model(lab, kind="code"), [how] * lab.size.tasks, allowed)
 
 
 def direct(lab: Lab[Size], tuned: bool = False) -> Scored:
     """Answers without a program; `tuned` on each task's labels first."""
-    s = lab.size
-
-    def answer(i: int, rule: WordRules, problems: list[Problem]) -> list[Trace]:
+    s, traces = lab.size, list[list[Trace]]()
+    for rule, problems in asked(lab):
         policy = model(lab, kind="direct")
         if tuned:
             labelled = [*lab.problems(rule, "train", s.train), *lab.problems(rule, "dev", s.dev)]
             known = demonstrations(policy, [(p, f"Answer: {p.gold}") for p in labelled])
             imitate(lab, policy, known, steps=s.tuning, batch=16, lr=s.lr / 4)
             lab.charge("labels", len(labelled))
-        return attempts(lab, policy, rule, problems, max_tokens=ANSWER_TOKENS)
-
-    return answered(lab, answer)
+        traces.append(attempts(lab, policy, rule, problems, max_tokens=ANSWER_TOKENS))
+    return judged(lab, traces)
 
 
 def executed(lab: Lab[Size]) -> Scored:
     """The searched program run by an interpreter, its helpers answered truly: no emulator, no error of one."""
     programs = found(lab)
-    dealt = [(i, p) for i, rule in enumerate(split(lab)[1]) for p in lab.problems(rule, "test", lab.size.test)]
+    dealt = [(i, p) for i, (_, problems) in enumerate(asked(lab)) for p in problems]
     right = [float(follow(programs[i][0], p.reference["words"]) == p.reference["answer"]) for i, p in dealt]
     return Scored(ids([p for _, p in dealt]), {"accuracy": right})
 
@@ -217,10 +220,10 @@ RECIPE = Recipe(
     paper=Paper(1, arxiv="2405.16337"),
     says="One program, searched with a few dozen labels and emulated by the model, serves a whole task.",
     arms={
-        "per-question": per_question, "searched": searched, "searched-3": functools.partial(searched, keep=3),
-        "voted": voted, "direct": direct, "tuned-direct": functools.partial(direct, tuned=True),
-        "plan-only": functools.partial(searched, kind="plan"),
-        "shuffled-labels": functools.partial(searched, shuffled=True), "executed": executed,
+        "per-question": per_question, "searched": searched, "searched-3": partial(searched, keep=3),
+        "voted": voted, "direct": direct, "tuned-direct": partial(direct, tuned=True),
+        "plan-only": partial(searched, kind="plan"),
+        "shuffled-labels": partial(searched, shuffled=True), "executed": executed,
     },
     sizes=SIZES,
     claims=[
