@@ -134,18 +134,22 @@ def test_the_same_seed_searches_the_same() -> None:
 
 
 def test_how_many_are_emulated_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def once(at_once: int) -> tuple[Search, list[int]]:
+    def once(at_once: int) -> tuple[Search, list[tuple[str, int, int]]]:
         monkeypatch.setattr(program_search, "AT_ONCE", at_once)
-        told = list[int]()
+        told = list[tuple[str, int, int]]()
         options: dict[str, Any] = {"train": 10, "dev": 10, "candidates": 3, "tries": 2, "keep": 2}
-        found = search(Adding(), model(60, 95, 30, 80), hear=lambda what, done, total: told.append(done), **options)
+        found = search(Adding(), model(60, 95, 30, 80), hear=lambda *heard: told.append(heard), **options)
         return found, told
 
     (together, few), (alone, many) = once(1000), once(1)
     assert (together.kept, together.tried, together.passed) == (alone.kept, alone.tried, alone.passed)
     assert replace(together.usage, seconds=0.0) == replace(alone.usage, seconds=0.0)
-    assert few == [0, 0, 0]
-    assert many == [0, 1, 2, 0, 0, 1], "three programs, then the one written again, then the two good ones on dev"
+    assert few == many
+    first, second = "scoring programs, round 1", "scoring programs, round 2"
+    assert few[:2] == [(first, 0, 3)] * 2
+    assert [told for told in few if told[1] == told[2]] == [
+        (first, 3, 3), (second, 1, 1), ("choosing by dev score", 2, 2)
+    ]  # fmt: skip
 
 
 def test_searches_that_cannot_be() -> None:

@@ -97,14 +97,20 @@ async def search_program(
 
     async def score(programs: Sequence[str], problems: Sequence[Problem], what: str) -> dict[str, float]:
         """The mean score of every program, many of them at a time: together they are computed much faster."""
-        scores, n = dict[str, float](), len(problems)
+        scores, n, done = dict[str, float](), len(problems), 0
         at_once = max(1, AT_ONCE // n)
+
+        def listen(trace: Trace | None) -> None:
+            nonlocal done
+            done += trace is not None
+            hear(what, done // n, len(programs))
+
+        listen(None)
         for first in range(0, len(programs), at_once):
-            hear(what, first, len(programs))
             part = programs[first : first + at_once]
             hows = [partial(emulate, program=f"{p}\n", mode=mode, max_tokens=max_tokens, shown=shown) for p in part]
             asked = [(how, problem) for how in hows for problem in problems]
-            traces = spend(await run_each(asked, policy, task=task, seed=seed))
+            traces = spend(await run_each(asked, policy, task=task, seed=seed, listen=listen))
             scores |= {program: _mean(traces[n * i : n * (i + 1)]) for i, program in enumerate(part)}
         return scores
 
