@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,10 +10,11 @@ from dataclasses import replace
 import pytest
 
 from trivium.lab.lab import Lab
-from trivium.lab.measure import answer_entropy, likelihood, pass_at, resumed, right, vote_right
+from trivium.lab.measure import answer_entropy, attempts_each, likelihood, pass_at, resumed, right, vote_right
 from trivium.policies.scripted import Scripted
+from trivium.search import method
 from trivium.tasks import task
-from trivium.types import Request, Segment, Verdict
+from trivium.types import Completion, Request, Segment, Verdict
 
 
 def group(*answers: str | None) -> list[tuple[str, Verdict]]:
@@ -69,3 +71,32 @@ def test_an_answer_goes_on_from_the_beginning_that_was_given() -> None:
         assert trace.response == begun * 2 + str(problem.solution), "the policy has read it, and so has the verifier"
         assert right(trace) == 1.0
     assert lab.spent["test_tokens"] == sum(trace.usage.sampled_tokens for trace in traces) > 0
+
+
+def test_several_tasks_are_attempted_at_a_time_each_by_its_own_method() -> None:
+    asked, solutions = [], dict[str, str]()
+    for spec, how in (("sums:terms=3,digits=1", "greedy"), ("sums:terms=4,digits=1", "vote:n=3")):
+        dealt = task(spec).problems("dev", 4)
+        solutions |= {p.question.messages[-1].content: str(p.solution) for p in dealt}
+        asked.append((task(spec), dealt, method(how)))
+    waiting, most = 0, 0
+
+    class Waiting(Scripted):
+        async def sample(self, request: Request) -> list[Completion]:
+            nonlocal waiting, most
+            waiting, most = waiting + 1, max(most, waiting + 1)
+            await asyncio.sleep(0)
+            found = await super().sample(request)
+            waiting -= 1
+            return found
+
+    lab: Lab[None] = Lab("slug", "trivium.lab.measure", None, "smoke", 0)
+    found = attempts_each(lab, Waiting(lambda turn: solutions[turn.question]), asked, unit="sampled_tokens")
+    assert [[trace.question_id for trace in traces] for traces in found] == [
+        [p.question.id for p in problems] for _, problems, _ in asked
+    ]
+    assert all(right(trace) == 1.0 for traces in found for trace in traces)
+    said = [{sum(n.segment.source == "model" for n in trace.nodes) for trace in traces} for traces in found]
+    assert said == [{1}, {3}]
+    assert most > 4, "the second task does not wait for the first"
+    assert lab.spent["sampled_tokens"] == sum(trace.usage.sampled_tokens for traces in found for trace in traces)
