@@ -72,7 +72,7 @@ from trivium.claims import Claim
 from trivium.lab.bases import blank, given
 from trivium.lab.joined import joined
 from trivium.lab.lab import Lab, Scored
-from trivium.lab.measure import attempts, scored
+from trivium.lab.measure import attempts_each, scored
 from trivium.lab.recipe import Paper, Recipe
 from trivium.lab.train import imitate
 from trivium.learn.batch import Demonstration
@@ -168,10 +168,10 @@ def clone(lab: Lab[Size], *, thinking: Thinking = "before", spoil: Literal["", "
     imitate(
         lab, policy, list(map(Demonstration, lab.data("asked", asked), said)), steps=s.steps, batch=s.batch, lr=s.lr
     )
-    tests = dict[str, Scored]()
-    for name, task, n in (("accuracy", NEAR, s.near), ("far", FAR, s.far)):
-        problems = lab.problems(task, "test", n)
-        traces = attempts(lab, policy, task, problems, partial(act_by_view, thinking=thinking), max_tokens=16)
+    tests, how = dict[str, Scored](), partial(act_by_view, thinking=thinking)
+    tasks = [(task, lab.problems(task, "test", n), how) for task, n in ((NEAR, s.near), (FAR, s.far))]
+    made = attempts_each(lab, policy, tasks, max_tokens=16)
+    for name, (task, problems, _), traces in zip(("accuracy", "far"), tasks, made, strict=True):
         tests[name] = scored(problems, traces)
         pairs = zip(problems, traces, strict=True)
         hits = [hit for p, t in pairs for hit in named(task.environment(p), steps(t.response))]
