@@ -93,18 +93,19 @@ def _run(
 
 def _show(recipe: Any, lines: Sequence[dict[str, Any]], size: str, ledger: Path) -> None:
     """Arms, then verdicts, in 80 columns."""
-    from trivium.recipes.numbers import compared, headline, margin, to_decide, unit
+    from trivium.recipes.numbers import by_metric, compared, headline, margin, to_decide, unit
 
     print_paragraph(f"{recipe.slug}: {recipe.says}")
-    for metric, line in {line["metric"]: line for line in lines}.items():
+    for metric, line in by_metric(lines).items():
         shown = unit(line)
         print(f"\n{metric} by arm (mean; each seed)")
-        rows = []
-        for arm, scores in line["scores"].items():
-            by_seed = list(scores.values())
-            each = " ".join(map(shown.score, by_seed))
-            rows.append((arm, f"{shown.score(sum(by_seed) / len(by_seed))}   ({each})"))
-        print_columns(rows, indent=2)
+        print_columns(
+            [
+                (arm, f"{shown.mean(by_seed)}   ({' '.join(map(shown.score, by_seed.values()))})")
+                for arm, by_seed in line["scores"].items()
+            ],
+            indent=2,
+        )
     for line in lines:
         print(f"\n{line['verdict'].upper()}: {line['claim']}")
         shown = unit(line)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from trivium.lab.lab import Lab
 from trivium.policies.local import LocalPolicy
+from trivium.search.driver import together
 from trivium.types import Problem, Request, Sampling
 
 
@@ -34,9 +34,6 @@ def drift(
         lab.charge("test_tokens", len(drawn.segment.ids))
         return sum(drawn.segment.logprobs), sum(before), len(drawn.segment.ids)
 
-    async def every() -> list[tuple[float, float, int]]:
-        return list(await asyncio.gather(*(one(i, problem) for i, problem in enumerate(problems))))
-
-    found = asyncio.run(every())
+    found = together(one(i, problem) for i, problem in enumerate(problems))
     now, before, tokens = (sum(column) for column in zip(*found, strict=True))
     return Drift((now - before) / len(found), -now / max(1, tokens))

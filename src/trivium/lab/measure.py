@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from trivium.lab.lab import Lab, Scored
 from trivium.policies.local import LocalPolicy
-from trivium.search.driver import Judge, Method, run
+from trivium.search.driver import Judge, Method, run, together
 from trivium.search.greedy import greedy
 from trivium.search.lm import LM
 from trivium.search.vote import majority
@@ -28,8 +28,6 @@ from trivium.types import (
     Trace,
     Verdict,
 )
-
-T = TypeVar("T")
 
 
 def ids(problems: Sequence[Problem]) -> tuple[str, ...]:
@@ -74,15 +72,6 @@ def attempts_each(
     found = together(one(*job) for job in asked)
     lab.charge(unit, sum(trace.usage.sampled_tokens for traces in found for trace in traces))
     return found
-
-
-def together(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of coroutines that run at a time, so that what they sample is computed in one batch."""
-
-    async def every() -> list[T]:
-        return await asyncio.gather(*jobs)
-
-    return asyncio.run(every())
 
 
 def right(trace: Trace) -> float | None:

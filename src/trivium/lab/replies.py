@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from trivium.data.unlabelled import Reply
 from trivium.lab.lab import Lab
+from trivium.search.driver import together
 from trivium.types import Policy, Question, Request, Sampling, Segment
 from trivium.verify.parse import parse_answer
 
@@ -25,21 +25,18 @@ def replies(
     """`n` responses to every question, greedy unless a temperature is given; their tokens are counted under `unit`."""
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens)
 
-    async def every() -> list[list[Reply]]:
-        requests = [Request(q.messages, sampling, n, lab.seed * 1_000_003 + i) for i, q in enumerate(questions)]
-        groups = await asyncio.gather(*(policy.sample(request) for request in requests))
-        return [
-            [
-                Reply(
-                    c.prompt.ids, c.segment.ids,
-                    parse_answer(question.answer_format, c.text) if c.finish == "stop" else None,
-                )
-                for c in group
-            ]
-            for question, group in zip(questions, groups, strict=True)
-        ]  # fmt: skip
-
-    drawn = asyncio.run(every())
+    requests = [Request(q.messages, sampling, n, lab.seed * 1_000_003 + i) for i, q in enumerate(questions)]
+    groups = together(policy.sample(request) for request in requests)
+    drawn = [
+        [
+            Reply(
+                c.prompt.ids, c.segment.ids,
+                parse_answer(question.answer_format, c.text) if c.finish == "stop" else None,
+            )
+            for c in group
+        ]
+        for question, group in zip(questions, groups, strict=True)
+    ]  # fmt: skip
     lab.charge(unit, sum(len(reply.ids) for group in drawn for reply in group))
     return drawn
 
@@ -64,8 +61,5 @@ def continued(
         lab.charge(unit, len(drawn.segment.ids))
         return begun + drawn.text
 
-    async def every() -> list[str]:
-        asked = zip(questions, beginnings, strict=True)
-        return await asyncio.gather(*(one(i, question, begun) for i, (question, begun) in enumerate(asked)))
-
-    return asyncio.run(every())
+    asked = zip(questions, beginnings, strict=True)
+    return together(one(i, question, begun) for i, (question, begun) in enumerate(asked))

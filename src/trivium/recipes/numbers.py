@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,11 @@ class Unit:
     def score(self, value: float | None) -> str:
         """`71.3%`, or `-` where there is none."""
         return "-" if value is None else f"{self._rounded(value):,.{self.digits}f}{self.sign}".replace("-", MINUS)
+
+    def mean(self, by_seed: Mapping[str, float | None]) -> str:
+        """The mean of an arm's scores, or `-` where none of its seeds has one."""
+        known = [score for score in by_seed.values() if score is not None]
+        return self.score(sum(known) / len(known) if known else None)
 
     def difference(self, value: float) -> str:
         """`+4.2`, without its word."""
@@ -90,6 +95,11 @@ def margin(line: Line) -> str:
     points = line["unit"] == POINTS
     value = f"{100 * line['margin'] if points else line['margin']:g}"
     return f"{value} {'point' if points and value == '1' else line['unit']}"
+
+
+def by_metric(lines: Sequence[Line]) -> dict[str, Line]:
+    """A line for every metric; all lines of one run hold the same scores of it."""
+    return {line["metric"]: line for line in lines}
 
 
 def amount(value: float) -> str:

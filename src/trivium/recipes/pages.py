@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from trivium.errors import UserError
 from trivium.lab.recipe import HEADINGS, Recipe
 from trivium.recipes.markdown import prose, table
-from trivium.recipes.numbers import Line, amount, compared, headline, margin, to_decide, unit, words
+from trivium.recipes.numbers import Line, amount, by_metric, compared, headline, margin, to_decide, unit, words
 from trivium.recipes.papers import Entry
 from trivium.recipes.standing import NO_VERDICT, WRITTEN, standing
 from trivium.store.ledger import latest
@@ -57,14 +57,12 @@ def _check_headings(entry: Entry, said: Mapping[str, str]) -> None:
 def _scores(lines: Sequence[Line]) -> str:
     """Every metric's mean by arm, and by seed."""
     parts = ["## Arms"]
-    for metric, line in _by_metric(lines).items():
+    for metric, line in by_metric(lines).items():
         shown = unit(line)
         seeds = sorted({seed for by_seed in line["scores"].values() for seed in by_seed}, key=int)
         rows = []
         for arm, by_seed in line["scores"].items():
-            known = [score for score in by_seed.values() if score is not None]
-            mean = sum(known) / len(known) if known else None
-            rows.append([prose(arm), shown.score(mean), *(shown.score(by_seed.get(seed)) for seed in seeds)])
+            rows.append([prose(arm), shown.mean(by_seed), *(shown.score(by_seed.get(seed)) for seed in seeds)])
         heads = ("arm", f"mean {words(metric)}", *(f"seed {seed}" for seed in seeds))
         parts.append(table(heads, rows, right=range(1, len(heads))))
     return "\n\n".join(parts)
@@ -144,8 +142,3 @@ def _former(made: Recipe, own: Sequence[Line]) -> str:
         return ""
     rows = [(prose(line["claim"]), line["verdict"], headline(line), str(line["date"])[:10]) for line in past]
     return f"## Claims it made before\n\n{table(('claim', 'verdict', 'effect', 'date'), rows)}"
-
-
-def _by_metric(lines: Sequence[Line]) -> dict[str, Line]:
-    """A line for every metric; all lines of one run hold the same scores of it."""
-    return {line["metric"]: line for line in lines}

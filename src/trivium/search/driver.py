@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import traceback
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -110,6 +110,15 @@ async def run_each(
 def solve(method: Method, problems: Sequence[Problem], policy: Policy, **options: Any) -> list[Trace]:
     """`run` for callers that have no event loop; the same options."""
     return asyncio.run(run(method, problems, policy, **options))
+
+
+def together(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of coroutines that run at a time, so that what they sample is computed in one batch."""
+
+    async def every() -> list[T]:
+        return await asyncio.gather(*jobs)
+
+    return asyncio.run(every())
 
 
 @dataclass(slots=True)

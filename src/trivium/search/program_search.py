@@ -100,12 +100,12 @@ async def search_program(
         scores, n, done = dict[str, float](), len(problems), 0
         at_once = max(1, AT_ONCE // n)
 
-        def listen(trace: Trace | None) -> None:
+        def listen(trace: Trace) -> None:
             nonlocal done
-            done += trace is not None
+            done += 1
             hear(what, done // n, len(programs))
 
-        listen(None)
+        hear(what, 0, len(programs))
         for first in range(0, len(programs), at_once):
             part = programs[first : first + at_once]
             hows = [partial(emulate, program=f"{p}\n", mode=mode, max_tokens=max_tokens, shown=shown) for p in part]

@@ -14,7 +14,6 @@ arXiv:2203.14465.  Departs from STaR in that every round goes on from the weight
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import functools
 import math
@@ -37,7 +36,7 @@ from trivium.learn.fit import Example, Optimiser, fit
 from trivium.report import write_report
 from trivium.search import method
 from trivium.search.budget import parse_budget
-from trivium.search.driver import VERIFY_TIMEOUT, Judge, solve
+from trivium.search.driver import VERIFY_TIMEOUT, Judge, solve, together
 from trivium.search.driver import run as attempt
 from trivium.store import Run, load_traces
 from trivium.store.files import disk, json_line, replacing
@@ -164,12 +163,10 @@ class Improving(Training):
         given = [(p, Budget(sampled_tokens=n)) for p in problems if (n := spent[p.question.id])]
         plain = method(f"vote:n=none,temperature={self.settings.temperature}")
 
-        async def every() -> list[list[Trace]]:
-            # No task: its verifier is asked later, and one question at a time.
-            options: dict[str, Any] = {"seed": seed, "sampling": sampling, "listen": listen}
-            return await asyncio.gather(*(attempt(plain, [p], self.policy, budget=b, **options) for p, b in given))
-
-        return [p for p, _ in given], [trace for traces in asyncio.run(every()) for trace in traces]
+        # No task: its verifier is asked later, and one question at a time.
+        options: dict[str, Any] = {"seed": seed, "sampling": sampling, "listen": listen}
+        found = together(attempt(plain, [p], self.policy, budget=b, **options) for p, b in given)
+        return [p for p, _ in given], [trace for traces in found for trace in traces]
 
     def _learn(self, arm: str, r: int) -> None:
         """Learn from the round's traces, which are read back from the disk."""

@@ -61,13 +61,13 @@ from typing import Any
 from trivium.claims import Claim
 from trivium.errors import RunError
 from trivium.lab.lab import Lab, Scored
-from trivium.lab.measure import attempts, attempts_each, ids, scored, together
+from trivium.lab.measure import attempts, attempts_each, ids, scored
 from trivium.lab.null import ShuffledLabels
 from trivium.lab.recipe import Paper, Recipe
 from trivium.lab.train import demonstrations, imitate
 from trivium.lab.word_world import Kind, knowing, shown
 from trivium.policies.local import LocalPolicy
-from trivium.search.driver import Method
+from trivium.search.driver import Method, together
 from trivium.search.emulate import HEADER, emulate
 from trivium.search.program_search import search_program
 from trivium.search.vote import vote
@@ -166,14 +166,15 @@ def asked(lab: Lab[Size]) -> list[tuple[WordRules, list[Problem]]]:
 
 def answered(lab: Lab[Size], policy: LocalPolicy, hows: Sequence[Method], budget: Budget | None = None) -> Scored:
     """The answers to all of them, for each task by a method of its own."""
-    tasks = [(*task, how) for task, how in zip(asked(lab), hows, strict=True)]
-    return judged(lab, attempts_each(lab, policy, tasks, budget=budget))
+    tasks = asked(lab)
+    jobs = [(*task, how) for task, how in zip(tasks, hows, strict=True)]
+    return judged(lab, tasks, attempts_each(lab, policy, jobs, budget=budget))
 
 
-def judged(lab: Lab[Size], traces: Sequence[Sequence[Trace]]) -> Scored:
+def judged(lab: Lab[Size], tasks: list[tuple[WordRules, list[Problem]]], traces: list[list[Trace]]) -> Scored:
     """Scores of traces, task by task; `total_tokens` are those of search and test."""
     lab.charge("total_tokens", lab.spent["sampled_tokens"] + lab.spent["test_tokens"])
-    return scored([p for _, problems in asked(lab) for p in problems], [t for group in traces for t in group])
+    return scored([p for _, problems in tasks for p in problems], [t for group in traces for t in group])
 
 
 def per_question(lab: Lab[Size]) -> Scored:
@@ -197,8 +198,8 @@ def voted(lab: Lab[Size]) -> Scored:
 
 def direct(lab: Lab[Size], tuned: bool = False) -> Scored:
     """Answers without a program; `tuned` on each task's labels first."""
-    s, traces = lab.size, list[list[Trace]]()
-    for rule, problems in asked(lab):
+    s, tasks, traces = lab.size, asked(lab), list[list[Trace]]()
+    for rule, problems in tasks:
         policy = model(lab, kind="direct")
         if tuned:
             labelled = [*lab.problems(rule, "train", s.train), *lab.problems(rule, "dev", s.dev)]
@@ -206,14 +207,13 @@ def direct(lab: Lab[Size], tuned: bool = False) -> Scored:
             imitate(lab, policy, known, steps=s.tuning, batch=16, lr=s.lr / 4)
             lab.charge("labels", len(labelled))
         traces.append(attempts(lab, policy, rule, problems, max_tokens=ANSWER_TOKENS))
-    return judged(lab, traces)
+    return judged(lab, tasks, traces)
 
 
 def executed(lab: Lab[Size]) -> Scored:
     """The searched program run by an interpreter, its helpers answered truly: no emulator, no error of one."""
-    programs = found(lab)
-    dealt = [(i, p) for i, (_, problems) in enumerate(asked(lab)) for p in problems]
-    right = [float(follow(programs[i][0], p.reference["words"]) == p.reference["answer"]) for i, p in dealt]
+    dealt = [(kept[0], p) for kept, (_, problems) in zip(found(lab), asked(lab), strict=True) for p in problems]
+    right = [float(follow(program, p.reference["words"]) == p.reference["answer"]) for program, p in dealt]
     return Scored(ids([p for _, p in dealt]), {"accuracy": right})
 
 
