@@ -37,6 +37,27 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, capsys: Capture, monkeypatch: 
     assert not (tmp_path / "ledger.jsonl").exists()
 
 
+@pytest.mark.parametrize(
+    "asked", [["claim", "dots"], ["claim", "dots", "--estimate"], ["show", "dots"], ["board", "--check"]]
+)
+def test_a_folder_is_no_ledger_and_this_is_said_before_any_arm_runs(
+    asked: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trivium.lab.runner.run", lambda *jobs, **options: pytest.fail("an arm ran"))
+    assert cli.main([*asked, "--ledger", str(tmp_path)]) == 2
+    assert f"--ledger {tmp_path} is a folder; expected a file" in capsys.readouterr().err
+
+
+def test_a_broken_ledger_is_named_before_any_arm_runs(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trivium.lab.runner.run", lambda *jobs, **options: pytest.fail("an arm ran"))
+    ledger = tmp_path / "ledger.jsonl"
+    ledger.write_text('{"slug": "dots"\n')
+    assert cli.main(["claim", "dots", "--ledger", str(ledger)]) != 0
+    assert "ledger.jsonl, line 1" in capsys.readouterr().err
+
+
 def test_an_estimate_is_for_the_seeds_that_would_run(tmp_path: Path, capsys: Capture) -> None:
     ledger = tmp_path / "ledger.jsonl"
     line = dict.fromkeys(FIELDS, 0) | {"slug": "dots", "claim": "one"}

@@ -49,6 +49,8 @@ def command(
     if estimate:
         _estimate(chosen, seeds, ledger, as_json)
         return
+    if size != "smoke":
+        read(ledger)  # what is wrong with it is better known now than when every arm has run
     found = [_run(one, size, seeds, policy, workers, fresh, ledger, as_json) for one in chosen]
     if as_json:
         print_json(found if every else found[0])

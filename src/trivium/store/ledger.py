@@ -29,7 +29,13 @@ def append(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All lines, oldest first; none where there is no such file.  Raises DataError for a line that lacks a field."""
+    """All lines, oldest first; none where there is no such file.
+
+    Raises:
+        DataError: the path is a folder, or a line is no JSON object or lacks a field.
+    """
+    if path.is_dir():
+        raise DataError(f"--ledger {path} is a folder; expected a file, such as {path / LEDGER.name}")
     lines = list(read_lines(path))
     for number, line in enumerate(lines, 1):
         if absent := [name for name in FIELDS if name not in line]:
