@@ -101,7 +101,7 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size(Lesson(("sums:terms=3,digits=1",), "30k", 8, 2, 4), tuning=2, checks=1, chunk=1, dev=2, test=4),
+    "smoke": Size(Lesson(("sums:terms=2,digits=1",), "30k", 8, 2, 4), tuning=2, checks=1, chunk=1, dev=2, test=4),
     "lab": Size(),
     "full": Size(tuning=1000, rate=1e-5, checks=10, chunk=100, temperature=0.6, dev=500, test=1000),
 }

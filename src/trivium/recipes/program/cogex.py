@@ -77,7 +77,10 @@ from trivium.types import Budget, Problem, Trace
 
 @dataclass(frozen=True)
 class Size:
-    """`fact_steps` on facts, then `steps` of `batch` on 2 x `each` items a training rule; `tasks` held-out rules."""
+    """`fact_steps` on facts, then `steps` of `batch` on 2 x `each` items a training rule; `tasks` held-out rules.
+
+    A program is written or emulated within `max_tokens`.
+    """
 
     model: str = "300k"
     vocab: int = 800
@@ -93,11 +96,12 @@ class Size:
     dev: int = 30
     test: int = 20
     tuning: int = 60
+    max_tokens: int = 224
 
 
 SIZES = {
     "smoke": Size(
-        model="30k", facts=8, fact_steps=2, each=1, steps=2, batch=4, tasks=1, train=1, dev=1, test=1, tuning=2
+        model="30k", facts=8, fact_steps=2, each=1, steps=2, tasks=1, train=1, dev=1, test=1, tuning=2, max_tokens=64
     ),
     "lab": Size(),
     "full": Size(
@@ -105,9 +109,12 @@ SIZES = {
     ),
 }
 ANSWER_TOKENS = 16
-ASKED: dict[str, Any] = {"shown": False, "max_tokens": 224}
-"""How every program is emulated: without worked examples, within so many tokens."""
 NOTHING = "def answer(items):\n    return {}"
+
+
+def emulated(lab: Lab[Size], **how: Any) -> Method:
+    """Emulation without worked examples, within the tokens of the size."""
+    return partial(emulate, shown=False, max_tokens=lab.size.max_tokens, **how)
 
 
 def split(lab: Lab[Size]) -> tuple[list[WordRules], list[WordRules]]:
@@ -124,9 +131,7 @@ def model(lab: Lab[Size], *, kind: Kind) -> LocalPolicy:
 
     def make(inner: Lab[Size]) -> LocalPolicy:
         s, told = inner.size, split(inner)[0]
-        policy = knowing(
-            inner, told, s.each, size=s.model, vocab=s.vocab, calls=s.facts, steps=s.fact_steps, lr=s.lr
-        )  # fmt: skip
+        policy = knowing(inner, told, s.each, size=s.model, vocab=s.vocab, calls=s.facts, steps=s.fact_steps, lr=s.lr)
         shown(inner, policy, told, s.each, kind, steps=s.steps, batch=s.batch, lr=s.lr)
         return policy
 
@@ -138,13 +143,14 @@ def found(lab: Lab[Size], kind: Kind = "code", shuffled: bool = False) -> list[l
 
     def search(inner: Lab[Size]) -> list[list[str]]:
         s, policy, dev = inner.size, model(inner, kind=kind), [0.0]
+        searched_for = partial(search_program, train=s.train, dev=s.dev, keep=3, seed=inner.seed)
 
         async def best(rule: WordRules) -> list[str]:
             inner.problems(rule, "train", s.train)
             inner.problems(rule, "dev", s.dev)
             labelled = ShuffledLabels(rule, inner.seed) if shuffled else rule
             try:
-                one = await search_program(labelled, policy, train=s.train, dev=s.dev, keep=3, seed=inner.seed, **ASKED)
+                one = await searched_for(labelled, policy, shown=False, max_tokens=s.max_tokens)
             except RunError:  # it wrote no function at all: a program without an answer stands for that
                 return [NOTHING]
             inner.charge("sampled_tokens", one.usage.sampled_tokens)
@@ -178,21 +184,20 @@ def judged(lab: Lab[Size], tasks: list[tuple[WordRules, list[Problem]]], traces:
 
 
 def per_question(lab: Lab[Size]) -> Scored:
-    return answered(lab, model(lab, kind="code"), [partial(emulate, **ASKED)] * lab.size.tasks)
+    return answered(lab, model(lab, kind="code"), [emulated(lab)] * lab.size.tasks)
 
 
 def searched(lab: Lab[Size], keep: int = 1, kind: Kind = "code", shuffled: bool = False) -> Scored:
     kept = [programs[:keep] for programs in found(lab, kind, shuffled)]
     texts = ["\n\n".join(f"{HEADER}{n}\n{program}" for n, program in enumerate(programs)) for programs in kept]
-    return answered(lab, model(lab, kind=kind), [partial(emulate, program=f"{text}\n", **ASKED) for text in texts])
+    return answered(lab, model(lab, kind=kind), [emulated(lab, program=f"{text}\n") for text in texts])
 
 
 def voted(lab: Lab[Size]) -> Scored:
     """A program for every question, again and again, until the tokens of `searched` are spent."""
-    other = lab.apart()
-    questions = len(searched(other).questions)
+    questions = len(searched(other := lab.apart()).questions)
     allowed = Budget(sampled_tokens=round(other.spent["total_tokens"] / questions))
-    how = partial(vote, n=None, of=partial(emulate, temperature=0.7, **ASKED))
+    how = partial(vote, n=None, of=emulated(lab, temperature=0.7))
     return answered(lab, model(lab, kind="code"), [how] * lab.size.tasks, allowed)
 
 
