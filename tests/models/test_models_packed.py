@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tiny_models import FAMILIES, decoder
+from transformers import LlamaConfig
 
 from trivium.engine.attend import Prefill
 from trivium.engine.cache import NONE, BatchCache
@@ -12,7 +13,10 @@ from trivium.engine.engine import Engine, Job
 from trivium.learn import OBJECTIVES
 from trivium.learn.batch import Demonstration
 from trivium.learn.fit import Learner, Optimiser
-from trivium.models.packed import PackedDecoder, PackedLinear, can_pack, stamp
+from trivium.models import packed as packing
+from trivium.models.convert import decoder_config
+from trivium.models.decoder import Decoder
+from trivium.models.packed import PackedDecoder, PackedLinear, can_pack, stamp, worth_packing
 from trivium.policies.lora import add_adapters
 from trivium.types import GREEDY
 
@@ -49,6 +53,21 @@ def test_a_number_type_without_packed_products_is_left_alone():
     assert e.counters.sampled == 3
 
 
+@pytest.mark.parametrize(("width", "dtype", "packs"), [
+    (packing.NARROW, torch.float32, False), (2 * packing.NARROW, torch.float32, True), (32, torch.bfloat16, True),
+])  # fmt: skip
+def test_narrow_float32_is_left_as_it_is(width, dtype, packs):
+    config = LlamaConfig(
+        vocab_size=40, hidden_size=width, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+    )
+    model = Decoder(decoder_config(config)).to(dtype)
+    assert worth_packing(model) is (packs and can_pack(model))
+    e = Engine(model, eos=frozenset(), decode=str)
+    e.submit(Job((7, 8, 9), GREEDY.but(max_tokens=1)))
+    e.step()
+    assert (e.packed is not None) is worth_packing(model)
+
+
 def test_adapters_are_packed_around():
     model = decoder("llama").float()
     add_adapters(model, 2)
@@ -69,7 +88,8 @@ def test_every_way_of_writing_to_a_weight_leaves_a_mark(change):
     assert stamp(model) == stamp(model)
 
 
-def test_the_engine_follows_the_learner():
+def test_the_engine_follows_the_learner(monkeypatch):
+    monkeypatch.setattr(packing, "NARROW", 0)
     model = decoder("llama").float()
     e = Engine(model, eos=frozenset(), decode=str)
     learner = Learner(model, Optimiser(lr=0.05))
@@ -83,3 +103,4 @@ def test_the_engine_follows_the_learner():
         said.append(row.logprobs[0])
         learner.step([Demonstration((7, 8, 9), (20, 21))], OBJECTIVES.build("sft"))
     assert len(set(said)) == 3
+    assert (e.packed is not None) is can_pack(model)

@@ -21,7 +21,7 @@ from trivium.engine.draw import Uniforms, draw
 from trivium.engine.prefix import PrefixStore
 from trivium.engine.stems import live_stem, new_stems
 from trivium.models.decoder import Decoder
-from trivium.models.packed import PackedDecoder, can_pack, stamp
+from trivium.models.packed import PackedDecoder, stamp, worth_packing
 from trivium.types import Finish, Sampling
 
 REMEMBERED = 10_000
@@ -165,7 +165,7 @@ class Engine:
         if now != self.stamp:
             self.stamp, self.packed = now, None
             self._forget()
-        if not can_pack(self.model):
+        if not worth_packing(self.model):
             return self.model
         if self.packed is None:
             self.packed = PackedDecoder(self.model)

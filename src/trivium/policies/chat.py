@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trivium.errors import ContextFull, UserError
@@ -11,6 +11,9 @@ from trivium.types import Message, Request, Segment
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+REMEMBERED, SHORT = 4096, 2000
+"""Prompts whose ids are remembered before all are forgotten, and their characters at most."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -24,6 +27,7 @@ class Chat:
     tokenizer: PreTrainedTokenizerFast
     config: Any
     generation_eos: frozenset[int] = frozenset()
+    _known: dict[tuple[Message, ...], tuple[int, ...]] = field(init=False, default_factory=dict, repr=False)
 
     @property
     def eos(self) -> frozenset[int]:
@@ -37,8 +41,20 @@ class Chat:
     def encode(self, messages: Sequence[Message]) -> tuple[int, ...]:
         """The prompt's token ids, up to where the assistant begins to speak, through the model's own chat template.
 
-        A base model without a template gets the messages' text, one per line.
+        A base model without a template gets the messages' text, one per line.  Short prompts are remembered: the same
+        questions are asked in every round of learning, and to encode one takes as long as to sample a token of it.
         """
+        talk = tuple(messages)
+        ids = self._known.get(talk)
+        if ids is None:
+            ids = self._encode(talk)
+            if sum(len(m.content) for m in talk) <= SHORT:
+                if len(self._known) >= REMEMBERED:
+                    self._known.clear()
+                self._known[talk] = ids
+        return ids
+
+    def _encode(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         if self.tokenizer.chat_template is None:
             return tuple(self.tokenizer.encode("".join(f"{m.content}\n" for m in messages)))
         turns = [{"role": m.role, "content": m.content} for m in messages]

@@ -7,14 +7,13 @@ environment is done here, in the driver's own task (see `desk`), so no method ev
 from __future__ import annotations
 
 import asyncio
-import threading
 import traceback
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from trivium.errors import BudgetExhausted, RunError, UserError
+from trivium.search.aside import aside
 from trivium.search.attempt import Attempt
 from trivium.search.desk import Desk, Failed, Slip
 from trivium.search.lm import LM
@@ -139,7 +138,7 @@ class Judge:
             self._loop, self._turn = loop, asyncio.Lock()
         async with self._turn:
             try:
-                verdict = await _aside(lambda: self.task.verify(problem, response), self.timeout)
+                verdict = await aside(lambda: self.task.verify(problem, response), self.timeout)
             except TimeoutError:
                 return Verdict.error(f"the verifier gave no verdict within {self.timeout:g} s")
             except RunError as error:
@@ -177,8 +176,8 @@ class _Counter:
         if self._world is None:
             task = self.judge.task
             assert isinstance(task, Interactive)
-            self._world = await _aside(lambda: task.environment(self.problem), self.judge.timeout)
-        seen = await _aside(self._world.reset, self.judge.timeout)
+            self._world = await aside(lambda: task.environment(self.problem), self.judge.timeout)
+        seen = await aside(self._world.reset, self.judge.timeout)
         self._over = False
         return seen if isinstance(seen, str) else Failed(f"reset() gave {type(seen).__name__}, not an observation")
 
@@ -186,40 +185,11 @@ class _Counter:
         world = self._world
         if world is None or self._over:
             return Failed("there is no episode to act in: call lm.reset() first, and again when one is over")
-        match await _aside(lambda: world.step(action), self.judge.timeout):
+        match await aside(lambda: world.step(action), self.judge.timeout):
             case (str() as seen, bool() as over):
                 self._over = over
                 return seen, over
         return Failed("step() gave something else than (observation, done)")
-
-
-async def _aside(call: Callable[[], T], seconds: float) -> T:
-    """The result of a call in a thread of its own, which is given up after a time.
-
-    Raises TimeoutError, and RunError saying what the call raised.
-    """
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[T] = loop.create_future()
-
-    def tell(value: T | None, fault: str | None) -> None:
-        if result.done():
-            return
-        if fault is None:
-            result.set_result(value)  # type: ignore[arg-type]
-        else:
-            result.set_exception(RunError(fault))
-
-    def work() -> None:
-        value, fault = None, None
-        try:
-            value = call()
-        except BaseException as error:
-            fault = f"{type(error).__name__}: {error}"
-        with suppress(RuntimeError):  # the loop may have ended while the call hung
-            loop.call_soon_threadsafe(tell, value, fault)
-
-    threading.Thread(target=work, daemon=True).start()
-    return await asyncio.wait_for(result, seconds)
 
 
 async def _attempt(

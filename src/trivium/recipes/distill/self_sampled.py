@@ -59,7 +59,7 @@ from trivium.claims import Claim
 from trivium.data.known import Known
 from trivium.lab.bases import Lesson, given, taught
 from trivium.lab.lab import Lab, Scored
-from trivium.lab.measure import attempts, pass_at, scored, verdicts
+from trivium.lab.measure import greedy_accuracy, pass_at, verdicts
 from trivium.lab.recipe import Paper, Recipe
 from trivium.lab.replies import continued
 from trivium.lab.select import put, weights
@@ -69,10 +69,10 @@ from trivium.learn.fit import Learner, Optimiser
 from trivium.learn.marginal import WEIGHTED, imitated, shared
 from trivium.policies.local import LocalPolicy
 from trivium.tasks.straight_line import StraightLine, commuted, execute, plain
-from trivium.types import Split
+from trivium.types import Split, Verdict
 
-TEMPERATURE, LONGEST = 0.8, 40
-"""Programs are sampled at this temperature, and have at most so many tokens."""
+TEMPERATURE, LONGEST, DEV_SAMPLES = 0.8, 40, 8
+"""Programs are sampled at this temperature, have at most so many tokens, and so many choose the checkpoint."""
 MATCHED = ("pretrain_tokens", "trained_tokens", "optimiser_steps")
 TASK = StraightLine(numbers=4, largest=9, ops="+-")
 
@@ -122,12 +122,13 @@ def learn(lab: Lab[Size], *, source: str = "guided", beta: float | None = None, 
     known = [Known(partial(execute, p), [plain(str(p.solution).split("\n"))]) for p in problems]
     guided, found = source == "guided", Counter[bool]()
 
+    draw = partial(continued, policy=policy, questions=[p.question for p in problems], max_tokens=LONGEST)
+
     def sample(number: int) -> None:
         begun = ["".join(f"{line}\n" for line in rng.choice(k.begun)) if guided else "" for k in known]
-        said = continued(
-            lab, policy, [p.question for p in problems], begun,
-            max_tokens=LONGEST, temperature=TEMPERATURE, seed=lab.seed * 100 + number,
-        )  # fmt: skip
+        again = partial(draw, beginnings=begun, temperature=TEMPERATURE, seed=lab.seed * 100 + number)
+        # Before anything is learned, nothing is begun either: the first draw is the same in all arms.
+        said = again(lab) if number else lab.data("first", again)
         programs = [plain(text.split("\n")) for text in said]
         marks = [k.judge(program) for k, program in zip(known, programs, strict=True)]
         marks = marks[-1:] + marks[:-1] if shuffled else marks
@@ -155,24 +156,27 @@ def learn(lab: Lab[Size], *, source: str = "guided", beta: float | None = None, 
                 batch += rows(next(order), len(batch))
             step_with(lab, learner, batch if beta is None else shared(policy.model, batch, beta), WEIGHTED)
         policy.weights_version += 1
-        tried.append((mean(solved(lab, policy, "dev", 8).scores["coverage"]), weights(policy)))
+        tried.append((mean(pass_at(drawn(lab, policy, "dev", s.dev, DEV_SAMPLES), DEV_SAMPLES)), weights(policy)))
     put(policy, max(tried, key=lambda one: one[0])[1])
     lab.note(right_found=found[True], beginnings_found=found[False])
-    return solved(lab, policy, "test", s.samples)
+    return solved(lab, policy, s.samples)
 
 
-def solved(lab: Lab[Size], policy: LocalPolicy, split: Split, n: int) -> Scored:
+def drawn(lab: Lab[Size], policy: LocalPolicy, split: Split, problems: int, n: int) -> list[list[tuple[str, Verdict]]]:
+    """`n` sampled programs for each of so many problems, judged."""
+    task, unit = lab.size.task, f"{split}_tokens"
+    asked = lab.problems(task, split, problems)
+    return verdicts(lab, policy, task, asked, n=n, temperature=TEMPERATURE, max_tokens=LONGEST, unit=unit)
+
+
+def solved(lab: Lab[Size], policy: LocalPolicy, n: int) -> Scored:
     """Greedy `accuracy`; of `n` sampled programs whether any is right (`coverage`) and how many different ones are."""
-    s = lab.size
-    problems = lab.problems(s.task, split, s.test if split == "test" else s.dev)
-    drawn = verdicts(
-        lab, policy, s.task, problems, n=n, temperature=TEMPERATURE, max_tokens=LONGEST, unit=f"{split}_tokens"
-    )
-    greedy = scored(problems, attempts(lab, policy, s.task, problems, max_tokens=LONGEST, unit=f"{split}_tokens"))
-    for k in (2**i for i in range(n.bit_length()) if split == "test"):
-        lab.at("pass@k", k, mean(pass_at(drawn, k)))
-    different = [float(len({verdict.answer for _, verdict in group if verdict.correct})) for group in drawn]
-    return Scored(greedy.questions, {**greedy.scores, "coverage": pass_at(drawn, n), "different": different})
+    task, found = lab.size.task, drawn(lab, policy, "test", lab.size.test, n)
+    greedy = greedy_accuracy(lab, policy, task, lab.problems(task, "test", lab.size.test), max_tokens=LONGEST)
+    for k in (2**i for i in range(n.bit_length())):
+        lab.at("pass@k", k, mean(pass_at(found, k)))
+    different = [float(len({verdict.answer for _, verdict in group if verdict.correct})) for group in found]
+    return Scored(greedy.questions, {**greedy.scores, "coverage": pass_at(found, n), "different": different})
 
 
 def mean(values: Sequence[float | None]) -> float:
@@ -206,6 +210,6 @@ RECIPE = Recipe(
             "coverage", MATCHED, rivals=("beta-mml",), paper="MLE-Aug is best; MML puts its mass on one solution",
         ),
     ],
-    seeds=20,
+    seeds=16,
     tried=8,
 )  # fmt: skip
