@@ -230,3 +230,18 @@ def test_solve_under_a_budget_spends_no_more(capsys: Capture) -> None:
     line = ["solve", "vote:n=8", "--task", "sums", "--policy", "scripted", "--n", "5", "--json"]
     assert cli.main([*line, "--budget", "sampled_tokens=40"]) == 0
     assert json.loads(capsys.readouterr().out)["usage"]["sampled_tokens"] <= 5 * 40
+
+
+def test_ctrl_c_is_answered_with_a_word_by_every_command(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trivium.policies.policy", interrupted)
+    assert cli.main(["solve", "greedy", "--task", "sums", "--policy", "scripted"]) == 130
+    assert capsys.readouterr().err == "trivium: stopped\n"
+
+
+def test_a_line_of_progress_makes_room_for_a_message(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert cli.main(["solves"]) == 2
+    assert capsys.readouterr().err.startswith("\r\033[Ktrivium: unknown command 'solves'")

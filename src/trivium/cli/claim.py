@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import typer
 
 from trivium.cli.output import Progress, duration, print_columns, print_json, print_paragraph
+from trivium.cli.stopped import Stopped
 from trivium.errors import UnknownName, UserError
 from trivium.store.ledger import LEDGER, append, latest, read
 
@@ -82,8 +82,7 @@ def _run(
     try:
         results = run(asked, workers=workers, fresh=fresh, hear=hear)
     except KeyboardInterrupt:
-        print(f"\n{slug}: stopped; finished arms are kept, and the same command goes on from there", file=sys.stderr)
-        raise
+        raise Stopped("stopped; finished arms are kept, and the same command goes on from there") from None
     lines = verdicts(recipe, results, size)
     if size != "smoke":
         append(ledger, lines)

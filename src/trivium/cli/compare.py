@@ -16,6 +16,7 @@ import typer
 
 from trivium.cli.names import named_voices
 from trivium.cli.output import Progress, print_columns, print_json, print_paragraph, printable
+from trivium.cli.stopped import Stopped
 from trivium.errors import UnknownName, UserError
 from trivium.types import SPLITS, Sampling
 
@@ -89,8 +90,7 @@ def command(
         kept = f"what is finished is in {out}; the same command goes on from there" if out else (
             "nothing is kept; with --out FOLDER, what is finished stays and the same command goes on"
         )  # fmt: skip
-        print(f"\n{kept}", file=sys.stderr)
-        raise
+        raise Stopped(f"stopped; {kept}") from None
     curve = [asdict(at) for at in found.curve]
     comparison: dict[str, Any] = {
         "task": dealt.name, "policy": policy, "unit": unit, "budget": max(limits), "rows": curve[-1]["rows"],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -16,6 +17,7 @@ from typing import Any
 import typer
 
 from trivium import __version__
+from trivium.cli.stopped import Stopped, stoppable
 from trivium.errors import TriviumError, UnknownName, UserError
 
 COMMANDS = {
@@ -43,7 +45,11 @@ COMMANDS = {
 
 def run() -> None:
     """The entry point of the installed command."""
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    if code == 130:
+        # What is left is to end; a second Ctrl-C would only make Python complain of its own threads.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -56,7 +62,9 @@ def main(arguments: Sequence[str]) -> int:
         return _fail(str(error), 2)
     except TriviumError as error:
         return _fail(str(error), 1)
-    except KeyboardInterrupt:
+    except Stopped as stopped:
+        return _fail(str(stopped), 130)
+    except KeyboardInterrupt:  # before a command began
         return _fail("stopped", 130)
     except BrokenPipeError:
         # Whoever read our output has left (`trivium list tasks | head -1`); Python must not complain at exit either.
@@ -95,7 +103,7 @@ def _app(wanted: str | None) -> typer.Typer:
     for name, summary in COMMANDS.items():
         if name == wanted:
             command: Callable[..., Any] = importlib.import_module(f"trivium.cli.{name}").command
-            app.command(name)(command)
+            app.command(name)(stoppable(command))
         else:
             app.command(name, help=summary)(_elsewhere)
     return app
@@ -132,5 +140,6 @@ def _usage(error: Any) -> str:
 
 def _fail(message: str, code: int) -> int:
     sys.stdout.flush()
-    print(f"trivium: {message}", file=sys.stderr)
+    over = "\r\033[K" if sys.stderr.isatty() else ""  # a line of progress may stand there, unfinished
+    print(f"{over}trivium: {message}", file=sys.stderr)
     return code
