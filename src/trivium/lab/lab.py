@@ -20,6 +20,9 @@ from trivium.types import Problem, Split, Task
 S = TypeVar("S")
 T = TypeVar("T")
 
+ROWS = 512
+"""Samples in the making at a time.  A model of 100k parameters took 0.8 of the time that it takes with 256."""
+
 
 @dataclass(eq=False)
 class Lab(Generic[S]):
@@ -71,7 +74,7 @@ class Lab(Generic[S]):
             make(lab).save(folder)
 
         kept = self._kept(name, fill, shared, self.seed if seed is None else seed)
-        loaded = load(kept.folder, name, dtype="fp32", max_rows=256)
+        loaded = load(kept.folder, name, dtype="fp32", max_rows=ROWS)
         if not isinstance(loaded, LocalPolicy):
             raise RunError(f"{kept.folder} is not a model that the lab can train")
         return loaded

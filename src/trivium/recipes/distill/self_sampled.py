@@ -53,7 +53,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 from trivium.claims import Claim
 from trivium.data.known import Known
@@ -121,7 +121,7 @@ def learn(lab: Lab[Size], *, source: str = "guided", beta: float | None = None, 
     problems = lab.problems(s.task, "train", s.lesson.examples)
     known = [Known(partial(execute, p), [plain(str(p.solution).split("\n"))]) for p in problems]
     guided, found = source == "guided", Counter[bool]()
-
+    whole, opening = cache(policy.encode_response), cache(policy.encode_text)
     draw = partial(continued, policy=policy, questions=[p.question for p in problems], max_tokens=LONGEST)
 
     def sample(number: int) -> None:
@@ -138,9 +138,9 @@ def learn(lab: Lab[Size], *, source: str = "guided", beta: float | None = None, 
 
     def rows(i: int, group: int) -> list[Rollout]:
         right = [commuted(problems[i], known[i].right[0], rng)] if source == "commuted" else known[i].right
-        ids = [policy.encode_response("\n".join(program)) for program in right]
+        ids = [whole("\n".join(program)) for program in right]
         if guided:
-            ids += [policy.encode_text("".join(f"{x}\n" for x in program)) for program in known[i].begun if program]
+            ids += [opening("".join(f"{x}\n" for x in program)) for program in known[i].begun if program]
         prompt = policy.encode(problems[i].question.messages)
         return [imitated(prompt, each, group) for each in ids[: s.most]]
 
