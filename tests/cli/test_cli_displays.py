@@ -161,6 +161,11 @@ def test_progress_is_silent_at_first_and_then_tells_the_time_left(monkeypatch: p
     assert len(lines) <= 11
     assert lines[-1].startswith("solving: 40/40")
     assert any("left" in line for line in lines)
+    few = Progress("solving", several := io.StringIO())
+    now[0] += 3
+    few(1, 9000)
+    few(900, 9000)
+    assert ["left" in line for line in several.getvalue().splitlines()] == [False, True]
 
 
 def test_a_stopped_run_says_where_it_was() -> None:

@@ -19,7 +19,8 @@ OTHER = Paper(92, "other", "reinforce", "Another", "Its idea.", False)
 
 
 def verdict(claim: str, said: str, date: str, **changes: Any) -> str:
-    line = dict.fromkeys(FIELDS, 0) | {"slug": "t1", "claim": claim, "verdict": said, "date": date} | changes
+    about = {"slug": "t1", "claim": claim, "verdict": said, "date": date, "scores": {}, "metric": "accuracy"}
+    line = dict.fromkeys(FIELDS, 0) | about | changes
     return json.dumps(line) + "\n"
 
 
@@ -76,3 +77,19 @@ def test_a_damaged_ledger_is_said_and_the_rest_works(tmp_path: Path) -> None:
         ledger.write_text("")
         assert "error" not in claims.counts()
         ledger.unlink()
+
+
+def test_lines_say_their_unit_and_those_that_did_not_are_guessed(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    scores = {"a": {"0": 0.5}, "b": {"0": 1.0}}
+    ledger.write_text(
+        verdict("shares", "refuted", "1", scores=scores)
+        + verdict("counts", "refuted", "1", scores={"a": {"0": 3.0}}, metric="children_each")
+        + verdict("said", "refuted", "1", scores=scores, unit="nats")
+    )
+    claims = Claims([PAPER], str.upper, ledger)
+    [family] = claims.families()["families"]
+    assert [line["unit"] for line in family["papers"][0]["claims"]] == ["points", "children each", "nats"]
+    told = claims.paper("t1")
+    assert told is not None
+    assert [line["unit"] for line in told["claims"]] == ["points", "children each", "nats"]

@@ -14,7 +14,8 @@ from browsing import PHONE, Visit, chromium, library, viewing, visiting
 from view_folder import HOSTILE, make_folder, running
 
 import trivium.view
-from trivium.store.ledger import read
+from trivium.claims import POINTS
+from trivium.store.ledger import read, unit
 from trivium.view.export import write_export
 
 pytestmark = pytest.mark.enable_socket
@@ -476,6 +477,12 @@ def test_the_board_is_filtered_and_a_claim_tells_all_its_looks(visit: Visit, roo
     visit.go(f"#/claims/{slug}", own[-1]["claim"])
     assert visit.count(".one-claim") == len({line["claim"] for line in own})
     assert visit.count("table[aria-label^='Looks at'] tbody tr") == len(own)
+    shares = [line for line in own if line["date"] == own[-1]["date"] and unit(line) == POINTS]
+    assert shares, "the last run decided something by shares"
+    for line in shares:
+        effect = f"{100 * line['effect']:+.1f} points".replace("-", "\N{MINUS SIGN}")
+        assert effect in visit.text(), "as the pages of the documentation have it"
+        assert f"{100 * line['margin']:g} points" in visit.text()
 
 
 def test_tokens_are_coloured_by_how_likely_they_were(visit: Visit):

@@ -13,6 +13,9 @@ from typing import Any, TextIO
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
+TELLING = 0.02
+"""The share of the whole from which on the time left is told."""
+
 
 def print_json(value: Any) -> None:
     """One line of JSON on standard output."""
@@ -83,7 +86,9 @@ class Progress:
         now = time.monotonic()
         if now - self._start < 2 or not total:
             return
-        left = f", {duration((now - self._start) / done * (total - done))} left" if done else ""
+        # In a batch the first of thousands take as long as the next hundreds: from so few nothing can be reckoned.
+        known = done and done / total >= TELLING
+        left = f", {duration((now - self._start) / done * (total - done))} left" if known else ""
         line = f"{self.what}: {done}/{total}{left}"
         if self._stream.isatty():
             if now - self._last > 0.1 or done == total:

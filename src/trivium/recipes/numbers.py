@@ -9,6 +9,7 @@ from typing import Any
 
 from trivium.claims import POINTS
 from trivium.stats import values_to_exclude
+from trivium.store import ledger
 
 Line = Mapping[str, Any]
 MINUS = "\N{MINUS SIGN}"
@@ -60,13 +61,8 @@ class Compared:
 
 
 def unit(line: Line) -> Unit:
-    """What a line's numbers are written in: as points, or with three digits of the effect.
-
-    Lines from before they said their unit have points where every score lies in [0, 1], else the metric's name.
-    """
-    scores = [score for by_seed in line["scores"].values() for score in by_seed.values() if score is not None]
-    shares = bool(scores) and all(0 <= score <= 1 for score in scores)
-    said = line.get("unit") or (POINTS if shares else words(line["metric"]))
+    """What a line's numbers are written in: as points, or with three digits of the effect."""
+    said = ledger.unit(line)
     if said == POINTS:
         return Unit(100.0, 1, "%", POINTS)
     largest = max(abs(line[key]) for key in ("effect", "low", "high"))

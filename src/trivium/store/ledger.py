@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trivium.claims import POINTS
 from trivium.errors import DataError
 from trivium.store.files import disk, json_line, read_lines
 
@@ -49,3 +50,14 @@ def latest(lines: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[
     for line in lines:
         found[line["slug"], line["claim"]] = line
     return found
+
+
+def unit(line: Mapping[str, Any]) -> str:
+    """What a line's numbers are.
+
+    Lines from before they said it have points where every score lies in [0, 1], and else what their metric is called.
+    """
+    scores = [score for by_seed in line["scores"].values() for score in by_seed.values() if score is not None]
+    shares = bool(scores) and all(0 <= score <= 1 for score in scores)
+    said: str = line.get("unit") or (POINTS if shares else line["metric"].replace("_", " "))
+    return said

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trivium.errors import DataError
-from trivium.store.ledger import latest, read
+from trivium.store.ledger import latest, read, unit
 
 DECISIONS = ("confirmed", "refuted", "inconclusive")
 _SHOWN = (
@@ -61,7 +61,7 @@ class Claims:
             lines = [line for (slug, _), line in current.items() if slug == paper.slug]
             families.setdefault(paper.family, []).append({
                 "paper": paper.number, "slug": paper.slug, "title": paper.title, "says": self._said(paper),
-                "recipe": paper.recipe, "claims": [{key: line.get(key) for key in _SHOWN} for line in lines],
+                "recipe": paper.recipe, "claims": list(map(_short, lines)),
             })  # fmt: skip
         found = [{"name": name, "papers": families[name]} for name in sorted(families)]
         return {"families": found, "error": self.error}
@@ -81,7 +81,8 @@ class Claims:
         lines = self._read()
         current = {claim for at, claim in standing(lines) if at == slug}
         own = sorted((line for line in lines if line["slug"] == slug), key=lambda line: str(line["date"]), reverse=True)
-        told = [{**line, "former": line["claim"] not in current} for line in own]  # sorting keeps the order of a date
+        # Sorting keeps the order of a date.
+        told = [{**line, "unit": unit(line), "former": line["claim"] not in current} for line in own]
         return {
             "slug": slug, "paper": paper.number, "title": paper.title, "family": paper.family, "idea": paper.idea,
             "says": self._said(paper), "recipe": paper.recipe, "claims": told, "error": self.error,
@@ -105,6 +106,10 @@ class Claims:
                 self._lines, self.error = [], f"{self.ledger} is damaged ({error}); expected one JSON object a line"
             self._state = state
         return self._lines
+
+
+def _short(line: Line) -> dict[str, Any]:
+    return {key: line.get(key) for key in _SHOWN} | {"unit": unit(line)}
 
 
 def standing(lines: Sequence[Line]) -> dict[tuple[str, str], Line]:

@@ -1,7 +1,7 @@
 /** The board of claims by family, and one paper's claims with every look that was taken at them. */
 
 import { h, s } from "./dom.js";
-import { count, number, plain, signed, when } from "./format.js";
+import { count, number, plain, when, writtenIn } from "./format.js";
 import { keep, recall } from "./memory.js";
 import { chip, claimVerdict, crumbs, empty, facts, figures, whisker } from "./parts.js";
 import { link } from "./router.js";
@@ -181,8 +181,9 @@ function small(claim, width = 150, height = 22) {
   const known = [claim.effect, claim.low, claim.high].filter((value) => typeof value === "number");
   if (!known.length) return h("span");
   const [from, to] = around([0, claim.margin, ...known]);
-  const interval = claim.low === null ? "" : `, 95% interval ${signed(claim.low)} to ${signed(claim.high)}`;
-  const told = `effect ${signed(claim.effect)}${interval}, margin ${number(claim.margin)}`;
+  const { difference, margin, word } = writtenIn(claim.unit);
+  const interval = claim.low === null ? "" : `, 95% interval ${difference(claim.low)} to ${difference(claim.high)}`;
+  const told = `effect ${difference(claim.effect)}${word}${interval}, margin ${margin(claim.margin)}`;
   return whisker({
     low: claim.low,
     mid: claim.effect ?? known[0],
@@ -203,6 +204,7 @@ function small(claim, width = 150, height = 22) {
 function claim(looks) {
   const now = looks[0];
   const seeds = now.effects_by_seed || [];
+  const { difference, margin, word } = writtenIn(now.unit);
   return h(
     "section",
     { class: "one-claim" },
@@ -216,9 +218,9 @@ function claim(looks) {
       now.paper_says ? h("span", null, `the paper: ${now.paper_says}`) : null,
     ),
     facts([
-      ["effect", signed(now.effect)],
-      ["95% interval", now.low === null ? "none" : `${signed(now.low)} to ${signed(now.high)}`],
-      ["margin", number(now.margin)],
+      ["effect", now.effect === null ? "none" : `${difference(now.effect)}${word}`],
+      ["95% interval", now.low === null ? "none" : `${difference(now.low)} to ${difference(now.high)}`],
+      ["margin", margin(now.margin)],
       ["seeds", count(now.seeds)],
       ["minutes", number(now.minutes)],
       ["settings tried", count(now.configurations_tried)],
@@ -226,12 +228,12 @@ function claim(looks) {
     h("div", { class: "columns" }, effects(now, seeds), scores(now)),
     h("h3", null, looks.length === 1 ? "The one look in the ledger" : `All ${looks.length} looks in the ledger`),
     figures(
-      ["date", "verdict", "effect", "95%", "seeds", "minutes", "commit"],
+      ["date", "verdict", `effect${word && `,${word}`}`, "95%", "seeds", "minutes", "commit"],
       looks.map((line) => [
         when(line.date),
         claimVerdict(line.verdict),
-        signed(line.effect),
-        line.low === null ? "none" : `${signed(line.low)} to ${signed(line.high)}`,
+        difference(line.effect),
+        line.low === null ? "none" : `${difference(line.low)} to ${difference(line.high)}`,
         count(line.seeds),
         number(line.minutes),
         plain(line.commit).slice(0, 9),
@@ -243,6 +245,7 @@ function claim(looks) {
 
 /** Effects as lines on one scale: each seed, the mean with its interval, and the null and rival arms. */
 function effects(line, seeds) {
+  const { difference, margin } = writtenIn(line.unit);
   const rows = [
     {
       name: `${line.better} − ${line.worse}`,
@@ -278,12 +281,12 @@ function effects(line, seeds) {
   const height = 46;
   const width = Math.min(560, document.documentElement.clientWidth - 36);
   const x = (value) => 10 + ((value - from) / (to - from || 1)) * (width - 20);
-  const told = rows.map((row) => `${row.name}: ${signed(row.mid)}`).join(", ");
+  const told = rows.map((row) => `${row.name}: ${difference(row.mid)}`).join(", ");
   const marks = [
     s("line", { class: "zero", x1: x(0), x2: x(0), y1: 0, y2: rows.length * height }),
     s("line", { class: "margin", x1: x(line.margin), x2: x(line.margin), y1: 0, y2: rows.length * height }),
   ];
-  const parts = rows.map((row, r) => effectRow(row, r * height, x));
+  const parts = rows.map((row, r) => effectRow(row, r * height, x, difference));
   const ends = [
     s("text", { class: "tick", x: x(0), y: rows.length * height + 15, "text-anchor": "middle" }, "0"),
     s(
@@ -294,7 +297,7 @@ function effects(line, seeds) {
         y: rows.length * height + (Math.abs(x(line.margin) - x(0)) < 90 ? 30 : 15),
         "text-anchor": "middle",
       },
-      `margin ${signed(line.margin)}`,
+      `margin ${margin(line.margin)}`,
     ),
   ];
   const full = rows.length * height + 34;
@@ -310,7 +313,7 @@ function effects(line, seeds) {
         height: full,
         viewBox: `0 0 ${width} ${full}`,
         role: "img",
-        "aria-label": `Effects against 0 and the margin ${number(line.margin)}. ${told}`,
+        "aria-label": `Effects against 0 and the margin ${margin(line.margin)}. ${told}`,
       },
       marks,
       parts,
@@ -319,7 +322,7 @@ function effects(line, seeds) {
   );
 }
 
-function effectRow(row, top, x) {
+function effectRow(row, top, x, difference) {
   const y = top + 29;
   return s(
     "g",
@@ -333,7 +336,7 @@ function effectRow(row, top, x) {
         ? s(
             "circle",
             { class: "seed", cx: x(value), cy: y, r: 2.8 },
-            s("title", null, `seed ${seed}: ${signed(value)}`),
+            s("title", null, `seed ${seed}: ${difference(value)}`),
           )
         : null,
     ),
@@ -350,7 +353,8 @@ function scores(line) {
     const known = Object.values(by).filter((value) => typeof value === "number");
     return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
   };
-  const rows = arms.map(([arm, by]) => [arm, h("b", null, number(mean(by))), ...seeds.map((seed) => number(by[seed]))]);
+  const { score } = writtenIn(line.unit);
+  const rows = arms.map(([arm, by]) => [arm, h("b", null, score(mean(by))), ...seeds.map((seed) => score(by[seed]))]);
   return h(
     "div",
     null,

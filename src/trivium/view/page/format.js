@@ -35,6 +35,18 @@ export function points(share) {
   return (share > 0 ? "+" : "") + minus(text);
 }
 
+/** How the numbers of a claim are written: shares as percent and points, all else as it was measured. */
+export function writtenIn(unit) {
+  return unit === "points"
+    ? { score: percent, difference: points, margin: (value) => `${number(100 * value)} points`, word: " points" }
+    : {
+        score: number,
+        difference: signed,
+        margin: (value) => `${number(value)}${unit ? ` ${unit}` : ""}`,
+        word: unit ? ` ${unit}` : "",
+      };
+}
+
 /** A value of a curve in its unit. */
 export function inUnit(value, unit) {
   if (unit === "%") return percent(value, Math.abs(value) < 0.1 ? 2 : 1);
