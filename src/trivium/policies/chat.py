@@ -41,8 +41,8 @@ class Chat:
     def encode(self, messages: Sequence[Message]) -> tuple[int, ...]:
         """The prompt's token ids, up to where the assistant begins to speak, through the model's own chat template.
 
-        A base model without a template gets the messages' text, one per line.  Short prompts are remembered: the same
-        questions are asked in every round of learning, and to encode one takes as long as to sample a token of it.
+        A base model without a template gets the messages' text, one per line.  Short prompts are remembered, as the
+        same questions are asked in every round of learning.
         """
         talk = tuple(messages)
         ids = self._known.get(talk)
