@@ -7,12 +7,15 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from synthetic_run import make_run
 
 from trivium.cli import main as cli
 from trivium.cli.names import KINDS, REGISTRIES, registry
+from trivium.search.driver import Listen
+from trivium.types import Trace
 
 HEAVY = "'torch transformers duckdb pyarrow rich httpx sqlglot reasoning_gym math_verify'.split()"
 Capture = pytest.CaptureFixture[str]
@@ -237,7 +240,7 @@ def test_ctrl_c_is_answered_with_a_word_by_every_command(capsys: Capture, monkey
         raise KeyboardInterrupt
 
     monkeypatch.setattr("trivium.policies.policy", interrupted)
-    assert cli.main(["solve", "greedy", "--task", "sums", "--policy", "scripted"]) == 130
+    assert cli.main(["program", "--task", "sums", "--policy", "scripted"]) == 130
     assert capsys.readouterr().err == "trivium: stopped\n"
 
 
@@ -245,3 +248,32 @@ def test_a_line_of_progress_makes_room_for_a_message(capsys: Capture, monkeypatc
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     assert cli.main(["solves"]) == 2
     assert capsys.readouterr().err.startswith("\r\033[Ktrivium: unknown command 'solves'")
+
+
+def test_a_solve_that_is_stopped_says_how_far_it_came_and_what_is_kept(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trivium.search import evaluate
+
+    whole = evaluate.solve
+
+    def stops_after_three(*arguments: Any, listen: Listen, **options: Any) -> None:
+        heard = 0
+
+        def hear(trace: Trace) -> None:
+            nonlocal heard
+            listen(trace)
+            heard += 1
+            if heard == 3:
+                raise KeyboardInterrupt
+
+        whole(*arguments, listen=hear, **options)
+
+    monkeypatch.setattr(evaluate, "solve", stops_after_three)
+    line = ["solve", "greedy", "--task", "sums", "--policy", "scripted", "--n", "9", "--concurrency", "1"]
+    traces = tmp_path / "traces.jsonl"
+    assert cli.main([*line, "--save-traces", str(traces)]) == 130
+    assert capsys.readouterr().err == f"trivium: stopped after 3 of 9 problems; the traces of those are in {traces}\n"
+    assert len(traces.read_text().splitlines()) == 3
+    assert cli.main(line) == 130
+    assert capsys.readouterr().err == "trivium: stopped after 3 of 9 problems\n"

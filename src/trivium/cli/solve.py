@@ -12,6 +12,7 @@ import typer
 
 from trivium.cli.names import named_voices
 from trivium.cli.output import Progress, print_columns, print_json, printable
+from trivium.cli.stopped import Stopped
 from trivium.errors import UnknownName, UserError
 from trivium.types import SPLITS, Problem, Sampling, Trace
 
@@ -58,10 +59,14 @@ def command(
     with ExitStack() as stack:
         problems = dealt.problems(split, n, seed)
         save = _saver(save_traces, problems, stack)
-        found = evaluate(
-            run, dealt, made, n=n, split=split, seed=seed, voices=voices, budget=allowance, concurrency=concurrency,
-            sampling=Sampling(max_tokens=max_tokens) if max_tokens else None, listen=listen,
-        )  # fmt: skip
+        try:
+            found = evaluate(
+                run, dealt, made, n=n, split=split, seed=seed, voices=voices, budget=allowance, concurrency=concurrency,
+                sampling=Sampling(max_tokens=max_tokens) if max_tokens else None, listen=listen,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            kept = f"; the traces of those are in {save_traces}" if save_traces else ""
+            raise Stopped(f"stopped after {done} of {n} problems{kept}") from None
     share, usage, flipped = found.accuracy, found.usage, flips(dealt, problems, found.traces)
     if as_json:
         print_json(
