@@ -12,10 +12,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
+
+import pytest
 
 from lesson import SMALL, go_on, teach
 from trivium.store import Run
+from trivium.teach import LearnSettings, learn
 
 SETTINGS = SMALL | {"objective": "grpo:beta=0.04", "warmup_steps": 5, "steps": 10, "eval_every": 4, "refill": 1}
 OPTIONS = [part for key, value in SETTINGS.items() for part in (f"--{key.replace('_', '-')}", str(value))]
@@ -86,3 +90,19 @@ def test_killed_runs_end_as_if_nothing_had_happened(tmp_path):
     process = start(tmp_path, "--resume", "cut")
     assert "is finished" in process.communicate(timeout=60)[1]
     assert process.returncode == 2
+
+
+def test_a_run_stopped_in_an_evaluation_makes_it_when_it_goes_on(tmp_path):
+    whole, _ = teach(tmp_path / "whole", **SETTINGS)
+    cut = Run.create(tmp_path / "cut", None, asdict(LearnSettings(**SMALL | SETTINGS)))
+
+    def interrupt(event):
+        if event["phase"] == "rl" and event["step"] == 4:  # its evaluation comes next
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(LearnSettings(**cut.settings), cut, interrupt)
+    cut.close()
+    result = go_on(Run.open(cut.path))
+    assert history(cut.path) == history(whole.path)
+    assert untimed(result) == untimed(whole.result)

@@ -15,15 +15,16 @@ from trivium.types import Problem, Sampling
 
 @dataclass
 class Progress:
-    """JSON-serialisable.  `written` counts checkpoints; `drawn` is the place in the pool of training problems; `silent`
-    counts steps in a row that taught nothing; `rounds` has what each round of search gave; `seconds` is the time spent,
-    over all sittings.
+    """JSON-serialisable.  `written` counts checkpoints; `looked` is the step of the last evaluation between steps;
+    `drawn` is the place in the pool of training problems; `silent` counts steps in a row that taught nothing; `rounds`
+    has what each round of search gave; `seconds` is the time spent, over all sittings.
     """
 
     dtype: str = ""
     written: int = 0
     done: list[str] = field(default_factory=list)
     step: int = 0
+    looked: int = 0
     drawn: int = 0
     silent: int = 0
     seconds: float = 0.0

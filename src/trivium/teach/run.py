@@ -98,6 +98,7 @@ class Teaching(Training):
                 rollouts = [r for part in drawn for r in part.rollouts]
                 yield outcome_pairs(rollouts) if kind == "preference" else rollouts
 
+        self._look()
         began = time.perf_counter()
         for reports in fit(self.learner, stream(), self.objective, updates=s.updates):
             p.step += 1
@@ -105,11 +106,19 @@ class Teaching(Training):
             self._moved()
             now = time.perf_counter()
             self._account(drawn, reports, steps, now - began)
-            if s.eval_every and p.step % s.eval_every == 0 and p.step < steps:
-                self._record("progress", self._measure("progress", "greedy", self.policy, None, "dev"))
+            self._look()
             self._between_steps()
             began = time.perf_counter()
         p.step = 0
+
+    def _look(self) -> None:
+        """The evaluation that is due after this step, unless it was made before: a run can be stopped in the midst of
+        it, and goes on with it.
+        """
+        s, p = self.settings, self.progress
+        if s.eval_every and 0 < p.step < int(s.steps or 0) and p.step % s.eval_every == 0 and p.looked != p.step:
+            self._record("progress", self._measure("progress", "greedy", self.policy, None, "dev"))
+            p.looked = p.step
 
     def _sample(self, sampler: Sampler, step: int) -> list[Rollouts]:
         """The rollouts of a step: one round, or more while groups without signal leave room (`refill`)."""
