@@ -14,7 +14,7 @@ from trivium.teach import ImproveSettings
 
 def command(
     resume: str | None, name: str | None, runs: Path, log: list[str] | None, as_json: bool, **given: Any
-) -> int | None:
+) -> None:
     """Search, learn from what the search found, search again, and measure what each round gained.
 
     Which answers are right is asked of the task's verifier on training problems only.  Every round is measured on
@@ -30,13 +30,10 @@ def command(
 
     title = f"{settings.policy} learns {settings.task} from {settings.method}"
     result = watch("improve", title, train, run, log or [], sys.stderr if as_json else sys.stdout)
-    if isinstance(result, int):
-        return result
     if as_json:
         print_json(result)
     else:
         _print_result(result)
-    return None
 
 
 def _print_result(result: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from trivium.teach import LearnSettings
 
 def command(
     resume: str | None, name: str | None, runs: Path, log: list[str] | None, as_json: bool, **given: Any
-) -> int | None:
+) -> None:
     """Teach a model a task by reinforcement learning on verified answers, and measure honestly what it gained.
 
     Without options it teaches the embedded model chained arithmetic, in about five minutes on two cores.
@@ -28,13 +28,10 @@ def command(
 
     title = f"{settings.policy} learns {settings.task} by {settings.objective}"
     result = watch("learn", title, train, run, log or [], sys.stderr if as_json else sys.stdout)
-    if isinstance(result, int):
-        return result
     if as_json:
         print_json({key: value for key, value in result.items() if key != "transcripts"})
     else:
         _print_result(result)
-    return None
 
 
 def _print_result(result: Mapping[str, Any]) -> None:

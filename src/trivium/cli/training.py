@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 import typer
 
 from trivium.cli.runs import find_run
+from trivium.cli.stopped import Stopped
 from trivium.errors import RunError, UserError
 from trivium.store import Run
 from trivium.store.loggers import check_logger, open_logger
@@ -79,10 +79,10 @@ def watch(
     run: Run,
     log: list[str],
     stream: typing.TextIO,
-) -> dict[str, Any] | int:
-    """Train under a display and the loggers asked for; the result, or an exit code when stopped.
+) -> dict[str, Any]:
+    """Train under a display and the loggers asked for; the result.
 
-    A run that was refused before anything happened leaves no folder behind.
+    A run that was refused before anything happened leaves no folder behind.  Raises Stopped with how to go on.
     """
     from trivium.cli.live import open_display
 
@@ -106,10 +106,9 @@ def watch(
                 return train(listen)
             except KeyboardInterrupt:
                 stack.close()
-                print(
-                    f"stopped {display.state.where}; continue with: trivium {verb} --resume {run.path}", file=sys.stderr
-                )
-                return 130
+                raise Stopped(
+                    f"stopped {display.state.where}; continue with: trivium {verb} --resume {run.path}"
+                ) from None
             except RunError as error:
                 stack.close()
                 said = str(error).replace("trivium learn --resume RUN", f"trivium {verb} --resume {run.path}")
