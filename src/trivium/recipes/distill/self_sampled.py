@@ -70,7 +70,7 @@ from trivium.learn.fit import Learner, Optimiser
 from trivium.learn.marginal import WEIGHTED, imitated, shared
 from trivium.policies.local import LocalPolicy
 from trivium.tasks.straight_line import StraightLine, commuted, execute, plain
-from trivium.types import Split, Verdict
+from trivium.types import Problem, Verdict
 
 TEMPERATURE, LONGEST, DEV_SAMPLES = 0.8, 40, 8
 """Programs are sampled at this temperature, have at most so many tokens, and so many choose the checkpoint."""
@@ -119,7 +119,7 @@ def learn(lab: Lab[Size], *, source: str = "guided", beta: float | None = None, 
     (scratch, all before learning), none, or commuted (references rewritten).
     """
     s, policy, rng = lab.size, warm(lab), random.Random(lab.seed)
-    problems = lab.problems(s.task, "train", s.lesson.examples)
+    problems, dev = lab.problems(s.task, "train", s.lesson.examples), lab.problems(s.task, "dev", s.dev)
     known = [Known(partial(execute, p), [plain(str(p.solution).split("\n"))]) for p in problems]
     guided, found = source == "guided", Counter[bool]()
     whole, opening = cache(policy.encode_response), cache(policy.encode_text)
@@ -157,23 +157,22 @@ def learn(lab: Lab[Size], *, source: str = "guided", beta: float | None = None, 
                 batch += rows(next(order), len(batch))
             step_with(lab, learner, batch if beta is None else shared(policy.model, batch, beta), WEIGHTED)
         policy.weights_version += 1
-        tried.append((mean(pass_at(drawn(lab, policy, "dev", s.dev, DEV_SAMPLES), DEV_SAMPLES)), weights(policy)))
+        tried.append((mean(pass_at(drawn(lab, policy, dev, DEV_SAMPLES), DEV_SAMPLES)), weights(policy)))
     put(policy, max(tried, key=lambda one: one[0])[1])
     lab.note(right_found=found[True], beginnings_found=found[False])
     return solved(lab, policy, s.samples)
 
 
-def drawn(lab: Lab[Size], policy: LocalPolicy, split: Split, problems: int, n: int) -> list[list[tuple[str, Verdict]]]:
-    """`n` sampled programs for each of so many problems, judged."""
-    task, unit = lab.size.task, f"{split}_tokens"
-    asked = lab.problems(task, split, problems)
-    return verdicts(lab, policy, task, asked, n=n, temperature=TEMPERATURE, max_tokens=LONGEST, unit=unit)
+def drawn(lab: Lab[Size], policy: LocalPolicy, problems: Sequence[Problem], n: int) -> list[list[tuple[str, Verdict]]]:
+    """`n` sampled programs for each problem, judged."""
+    unit = f"{problems[0].split}_tokens"
+    return verdicts(lab, policy, lab.size.task, problems, n=n, temperature=TEMPERATURE, max_tokens=LONGEST, unit=unit)
 
 
 def solved(lab: Lab[Size], policy: LocalPolicy, n: int) -> Scored:
     """Greedy `accuracy`; of `n` sampled programs whether any is right (`coverage`) and how many different ones are."""
-    task, found = lab.size.task, drawn(lab, policy, "test", lab.size.test, n)
-    greedy = greedy_accuracy(lab, policy, task, lab.problems(task, "test", lab.size.test), max_tokens=LONGEST)
+    found = drawn(lab, policy, problems := lab.problems(lab.size.task, "test", lab.size.test), n)
+    greedy = greedy_accuracy(lab, policy, lab.size.task, problems, max_tokens=LONGEST)
     for k in (2**i for i in range(n.bit_length())):
         lab.at("pass@k", k, mean(pass_at(found, k)))
     different = [float(len({verdict.answer for _, verdict in group if verdict.correct})) for group in found]
