@@ -37,14 +37,14 @@ export function points(share) {
 
 /** How the numbers of a claim are written: shares as percent and points, all else as it was measured. */
 export function writtenIn(unit) {
-  return unit === "points"
-    ? { score: percent, difference: points, margin: (value) => `${number(100 * value)} points`, word: " points" }
-    : {
-        score: number,
-        difference: signed,
-        margin: (value) => `${number(value)}${unit ? ` ${unit}` : ""}`,
-        word: unit ? ` ${unit}` : "",
-      };
+  const shares = unit === "points";
+  const word = unit ? ` ${unit}` : "";
+  return {
+    score: shares ? percent : number,
+    difference: shares ? points : signed,
+    margin: (value) => `${number(shares ? 100 * value : value)}${word}`,
+    word,
+  };
 }
 
 /** A value of a curve in its unit. */
