@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
+from commands import TRIVIUM
 from gatewayed import Fake, gateway, traces, whole
 from served import ASKED, SOLVED, Drip, serving
 
@@ -159,7 +159,7 @@ def test_an_upstream_that_breaks_off_breaks_off(tmp_path):
 
 @contextmanager
 def command(*line: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    full = [sys.executable, "-m", "trivium", *line, "--port", "0"]
+    full = [*TRIVIUM, *line, "--port", "0"]
     with subprocess.Popen(full, stdout=subprocess.PIPE, text=True, env=os.environ | environment) as process:
         try:
             yield process
@@ -208,8 +208,8 @@ def test_the_command_records_and_a_kill_in_the_middle_leaves_what_was_finished(t
             [(_, trace)] = load_traces(out / "traces-gateway.jsonl")  # made at the start, as the kill left none
             assert len(trace.nodes) == 4
             httpx.post(f"{address}/chat/completions", json=CHAT).raise_for_status()
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=20)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 0, "Ctrl-C is how it is meant to end"
             assert process.stdout is not None
             assert "1 traces with 4 answers (4 with token ids), 0 scored" in process.stdout.read()
     [(row, trace)] = load_traces(out / "traces-gateway.jsonl")

@@ -10,12 +10,12 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from commands import TRIVIUM
 
 from lesson import SMALL, go_on, teach
 from trivium.store import Run
@@ -23,14 +23,13 @@ from trivium.teach import LearnSettings, learn
 
 SETTINGS = SMALL | {"objective": "grpo:beta=0.04", "warmup_steps": 5, "steps": 10, "eval_every": 4, "refill": 1}
 OPTIONS = [part for key, value in SETTINGS.items() for part in (f"--{key.replace('_', '-')}", str(value))]
-COMMAND = [sys.executable, "-c", "from trivium.cli.main import run; run()", "learn"]
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*COMMAND, *arguments], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+        [*TRIVIUM, "learn", *arguments], cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
 
 
 def rows(path: Path, phase: str) -> int:

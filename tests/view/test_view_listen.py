@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import httpx
 import pytest
+from commands import TRIVIUM
 from viewed import library, line, make_run, write_lines
 
 from trivium.cli.main import main
@@ -23,8 +23,7 @@ LOOPBACK = pytest.mark.enable_socket
 @LOOPBACK
 def test_the_command_answers_until_ctrl_c_and_then_ends_at_once(tmp_path: Path) -> None:
     make_run(tmp_path / "runs", "demo", {"rl": [line(i) for i in range(3)]})
-    command = [sys.executable, "-m", "trivium", "view", "--runs", str(tmp_path / "runs"), "--port", "0", "--token",
-               "a token/with?signs"]  # fmt: skip
+    command = [*TRIVIUM, "view", "--runs", str(tmp_path / "runs"), "--port", "0", "--token", "a token/with?signs"]
     settings = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=settings) as process:
         assert process.stdout is not None
@@ -38,7 +37,7 @@ def test_the_command_answers_until_ctrl_c_and_then_ends_at_once(tmp_path: Path) 
                 assert next(stream.iter_raw()) == b": alive\n\n"
                 began = time.monotonic()
                 process.send_signal(signal.SIGINT)
-                assert process.wait(timeout=20) in (130, 0), "0 where shells have it ignore Ctrl-C"
+                assert process.wait(timeout=20) == 0, "Ctrl-C is how it is meant to end"
                 assert time.monotonic() - began < 5, "browsers that follow a run are not waited for"
         assert process.stderr.read() == ""
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import typer
 
 from trivium.cli.output import print_json
+from trivium.cli.stopped import run_until_stopped
 from trivium.errors import MissingPackage, UserError
 
 NEEDED = {"starlette": "fastapi", "uvicorn": "uvicorn", "prometheus_client": "prometheus-client"}
@@ -85,7 +86,7 @@ def _serve(
             with contextlib.suppress(BrokenPipeError):  # whoever started it may have gone before
                 print(said, flush=True)
 
-        listener(build(gateway, closed), gateway.turns, host, port, grace, ready).run(sockets=[socket])
+        run_until_stopped(listener(build(gateway, closed), gateway.turns, host, port, grace, ready), socket)
 
 
 def _address(url: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from trivium.cli.names import named_voices
+from trivium.cli.stopped import run_until_stopped
 from trivium.errors import MissingPackage, UserError
 
 NEEDED = {"fastapi": "fastapi", "uvicorn": "uvicorn", "prometheus_client": "prometheus-client"}
@@ -57,4 +58,4 @@ def command(
             for served in models.listed():
                 print(f"  {served.name}", flush=True)
 
-        prepare(server, host, port, grace, ready).run(sockets=[socket])
+        run_until_stopped(prepare(server, host, port, grace, ready), socket)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from uvicorn import Server
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,3 +31,12 @@ def stoppable(command: Callable[P, R]) -> Callable[P, R]:
             raise Stopped("stopped") from None
 
     return call
+
+
+def run_until_stopped(server: Server, listening: socket) -> None:
+    """Ctrl-C is how a server is meant to end: no error, and not worth a word.
+
+    uvicorn raises it again once everything is closed.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listening])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from trivium.cli.stopped import run_until_stopped
 from trivium.errors import MissingPackage, UnknownName, UserError
 from trivium.store.ledger import LEDGER
 
@@ -54,7 +55,7 @@ def command(
 
             webbrowser.open(whole)
 
-    prepare(library, host, token, ready).run(sockets=[bound(host, port)])
+    run_until_stopped(prepare(library, host, token, ready), bound(host, port))
 
 
 def _export(library: Library, file: Path, traces: int, *, claims: bool, show: bool) -> None:
