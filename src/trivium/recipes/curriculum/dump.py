@@ -160,6 +160,6 @@ RECIPE = Recipe(
             paper="faster convergence than uniform mixing",
         ),
     ],
-    seeds=8,
+    seeds=7,
     tried=6,
 )  # fmt: skip

@@ -198,6 +198,6 @@ RECIPE = Recipe(
             paper="errors are drawn from the student's own distribution of kinds, by design",
         ),
     ],
-    seeds=3,
+    seeds=7,
     tried=5,
 )  # fmt: skip
