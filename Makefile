@@ -16,7 +16,7 @@ demo: .venv/demo.stamp  ## teach the embedded model to reason: about 5 minutes o
 
 test: .venv/dev.stamp  ## run all tests
 	$(BIN)/trivium fetch smollm2
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 lint: .venv/dev.stamp  ## style, types and the import contract
 	$(BIN)/ruff check

@@ -14,6 +14,7 @@ from trivium.claims import POINTS
 from trivium.lab.recipe import HEADINGS
 from trivium.lab.runner import jobs, run
 from trivium.lab.verdicts import verdicts
+from trivium.policies.tiny import byte_tokenizer, untrained
 from trivium.recipes import entries, parts, recipe, sections
 from trivium.recipes.papers import Entry, papers
 from trivium.store.ledger import FIELDS
@@ -67,6 +68,12 @@ def test_its_text_says_what_it_must_and_it_is_short(entry: Entry) -> None:
     assert made.claims[0].rivals, "the headline claim needs a trivial rival"
     assert made.seeds >= 3
     assert parts(entry)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def libraries_loaded() -> None:
+    """Loading torch and transformers takes seconds, which are no recipe's own: whichever came first would pay them."""
+    untrained("30k", byte_tokenizer(), seed=0)
 
 
 @pytest.mark.parametrize("entry", EVERY)

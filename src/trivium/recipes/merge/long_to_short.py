@@ -159,17 +159,17 @@ def chosen(lab: Lab[Size], found: Sequence[Scored]) -> int:
 
 def merged(lab: Lab[Size], quick: str = "quick", ways: Sequence[Way] = GRID) -> Scored:
     """The mixture of the slow model and another that is chosen on dev."""
+    policy, base, *both = model(lab, "slow"), *(weights(model(lab, kind)) for kind in ("base", quick, "slow"))
 
-    def mixed(inner: Lab[Size], way: Way) -> LocalPolicy:
-        base, *both = (weights(model(inner, kind)) for kind in ("base", quick, "slow"))
-        put(policy := model(inner, "slow"), mixture(base, both, way))
+    def mixed(way: Way | None) -> LocalPolicy:
+        put(policy, mixture(base, both, way) if way else both[-1])
         return policy
 
     def dev(inner: Lab[Size]) -> list[Scored]:
-        return [measured(inner, p, "dev") for p in (model(inner, "slow"), *(mixed(inner, way) for way in ways))]
+        return [measured(inner, mixed(way), "dev") for way in (None, *ways)]
 
     best = chosen(lab, lab.data(f"dev-{quick}-{ways[0].family}-{len(ways)}", dev))
-    return measured(lab, mixed(lab, ways[best - 1]) if best else model(lab, "slow"))
+    return measured(lab, mixed(ways[best - 1] if best else None))
 
 
 def trained(lab: Lab[Size], how: str) -> Scored:

@@ -89,7 +89,7 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size("sums:terms=3,digits=1", "sums:terms=3,digits=1,ops=+", "30k", 8, 2, 1, 2, 2, 2, test=8, sampled=2),
+    "smoke": Size("sums:terms=2,digits=1", "sums:terms=2,digits=1,ops=+", "30k", 8, 2, 1, 2, 2, 2, test=8, sampled=2),
     "lab": Size(),
     "full": Size(steps=300, prompts=256, lr=5e-7, gold_lr=5e-7, imitation_lr=5e-6, test=1000, sampled=1000),
 }
