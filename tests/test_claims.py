@@ -26,7 +26,8 @@ def arm(name: str, seed: int, rate: float, *, n: int = 400, tokens: float = 100.
 
 
 def results(**rates: float) -> dict[tuple[str, int], ArmResult]:
-    return {(name, seed): arm(name, seed, rate) for name, rate in rates.items() for seed in range(3)}
+    """Arms by their rates, with three seeds; the rival is at 0.5 unless told."""
+    return {(name, seed): arm(name, seed, rate) for name, rate in ({"r": 0.5} | rates).items() for seed in range(3)}
 
 
 def test_a_clear_gain_is_confirmed_and_its_rivals_are_told() -> None:
@@ -46,7 +47,9 @@ def test_no_gain_is_refuted_by_enough_questions() -> None:
 
 def test_a_gain_within_the_interval_of_the_margin_decides_nothing() -> None:
     few = {
-        (name, s): arm(name, s, rate, n=30) for name, rate in {"a": 0.55, "b": 0.5, "n": 0.5}.items() for s in (0, 1)
+        (name, s): arm(name, s, rate, n=30)
+        for name, rate in {"a": 0.55, "b": 0.5, "n": 0.5, "r": 0.5}.items()
+        for s in (0, 1)
     }
     assert check(CLAIM, few).verdict == "inconclusive"
 
@@ -55,6 +58,22 @@ def test_a_null_arm_that_gains_takes_the_confirmation_away() -> None:
     found = check(CLAIM, results(a=0.7, b=0.5, n=0.7))
     assert found.verdict == "inconclusive"
     assert "n, which should do nothing" in found.why
+
+
+def test_what_is_not_surely_better_than_the_null_arm_is_not_confirmed() -> None:
+    noisy = {("n", seed): arm("n", seed, rate) for seed, rate in enumerate((0.3, 0.75, 0.95))}
+    found = check(CLAIM, results(a=0.7, b=0.5, r=0.5) | noisy)
+    assert found.null is not None
+    assert found.null.low < CLAIM.margin < found.effect.low
+    assert (found.verdict, found.why) == (
+        "inconclusive", "a is not surely better than n, which should do nothing",
+    )  # fmt: skip
+
+
+def test_one_seed_decides_nothing_however_large_its_effect() -> None:
+    for rate in (0.95, 0.05):
+        alone = {(name, 0): arm(name, 0, r) for name, r in {"a": rate, "b": 0.5, "n": 0.5, "r": 0.5}.items()}
+        assert check(CLAIM, alone).why == "one seed says nothing of the luck of a run"
 
 
 def test_budgets_must_match() -> None:

@@ -70,10 +70,11 @@ class ArmResult:
 class Claim:
     """`better` beats `worse` on `metric` by more than `margin`, the units in `matched` being equal.
 
-    `null` is an arm in which the mechanism is destroyed (shuffled labels, random rewards): if it beats `worse` too,
-    the gain has another cause.  `rivals` are trivial ways to the same end, reported beside it.  `paper` says in our
-    words what the paper reports.  With `lower` a smaller score is better.  `unit` is what the metric is counted in:
-    `points`, hundredths of it, for shares and what they differ by; else a word of its own, such as `tokens`.
+    `null` is an arm in which the mechanism is destroyed (shuffled labels, random rewards): if it beats `worse` too, or
+    `better` does not beat it, the gain has another cause.  `rivals` are trivial ways to the same end, reported beside
+    it.  `paper` says in our words what the paper reports.  With `lower` a smaller score is better.  `unit` is what the
+    metric is counted in: `points`, hundredths of it, for shares and what they differ by; else a word of its own, such
+    as `tokens`.
     """
 
     says: str
@@ -150,8 +151,9 @@ def effect(results: Results, better: str, worse: str, metric: str, *, lower: boo
 def check(claim: Claim, results: Results) -> Checked:
     """The verdict: `confirmed` if the whole interval lies above the margin, `refuted` if it lies below it.
 
-    A null arm whose own interval lies above the margin leaves a confirmation inconclusive.  Raises RunError where
-    budgets that must match do not, or where an arm has seen test questions.
+    A confirmation stays inconclusive where the null arm gains as much, or `better` is not surely better than it; so
+    does everything with a single seed, whose luck no interval knows.  Raises RunError where budgets that must match do
+    not, or where an arm has seen test questions.
     """
     for arm in claim.arms:
         seen = sum(result.overlap for (name, _), result in results.items() if name == arm)
@@ -163,21 +165,23 @@ def check(claim: Claim, results: Results) -> Checked:
     def over(arm: str) -> Effect:
         return effect(results, arm, claim.worse, claim.metric, lower=claim.lower)
 
+    def beyond(arm: str) -> Effect:
+        return effect(results, claim.better, arm, claim.metric, lower=claim.lower)
+
     found = over(claim.better)
-    null = over(claim.null) if claim.null else None
-    rivals = {
-        rival: effect(results, claim.better, rival, claim.metric, lower=claim.lower)
-        for rival in claim.rivals
-        if any(arm == rival for arm, _ in results)
-    }
-    verdict, why = _decide(claim, found, null)
-    return Checked(verdict, why, found, null, rivals)
+    null, beyond_null = (over(claim.null), beyond(claim.null)) if claim.null else (None, None)
+    verdict, why = _decide(claim, found, null, beyond_null)
+    return Checked(verdict, why, found, null, {rival: beyond(rival) for rival in claim.rivals})
 
 
-def _decide(claim: Claim, found: Effect, null: Effect | None) -> tuple[Decision, str]:
+def _decide(claim: Claim, found: Effect, null: Effect | None, beyond_null: Effect | None) -> tuple[Decision, str]:
+    if len(found.by_seed) < 2:
+        return "inconclusive", "one seed says nothing of the luck of a run"
     if found.low > claim.margin:
         if null is not None and null.low > claim.margin:
             return "inconclusive", f"{claim.null}, which should do nothing, gains as well"
+        if beyond_null is not None and beyond_null.low <= 0:
+            return "inconclusive", f"{claim.better} is not surely better than {claim.null}, which should do nothing"
         return "confirmed", "the whole interval lies above the margin"
     if found.high < claim.margin:
         if found.low > 0:

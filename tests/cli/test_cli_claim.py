@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from trivium.cli import main as cli
-from trivium.recipes import recipe
+from trivium.errors import RunError
+from trivium.lab.runner import Job
+from trivium.recipes import entries, recipe
 from trivium.store.ledger import FIELDS, append
 
 Capture = pytest.CaptureFixture[str]
@@ -58,13 +60,33 @@ def test_a_broken_ledger_is_named_before_any_arm_runs(
     assert "ledger.jsonl, line 1" in capsys.readouterr().err
 
 
+def test_what_cannot_be_decided_does_not_keep_the_other_recipes_from_theirs(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def fails(jobs: list[Job], **settings: object) -> None:
+        asked.append(jobs[0].slug)
+        raise RunError(f"{jobs[0].slug} failed")
+
+    monkeypatch.setattr("trivium.lab.runner.run", fails)
+    assert cli.main(["claim", "--all", "--json", "--ledger", str(tmp_path / "ledger.jsonl")]) == 1
+    assert asked == [entry.slug for entry in entries()]
+    said = capsys.readouterr().err
+    assert all(f"{slug} failed" in said for slug in asked)
+
+
 def test_an_estimate_is_for_the_seeds_that_would_run(tmp_path: Path, capsys: Capture) -> None:
     ledger = tmp_path / "ledger.jsonl"
-    line = dict.fromkeys(FIELDS, 0) | {"slug": "dots", "claim": "one"}
+    line = dict.fromkeys(FIELDS, 0) | {"slug": "dots", "claim": "one", "size": "lab"}
     append(ledger, [line | {"minutes": 60.0, "seeds": 2}, line | {"minutes": 12.0, "seeds": 4}])
+    append(ledger, [line | {"minutes": 900.0, "seeds": 2, "size": "full"}])
     asked = ["claim", "dots", "--estimate", "--json", "--ledger", str(ledger)]
     for options, expected in (([], 3.0 * recipe("dots").seeds), (["--seeds", "7"], 21.0)):
         assert cli.main([*asked, *options]) == 0
         assert json.loads(capsys.readouterr().out) == {"minutes": {"dots": expected}, "total_minutes": expected}
+    full = ["--size", "full", "--policy", "hf:x", "--seeds", "2"]
+    assert cli.main([*asked, *full]) == 0
+    assert json.loads(capsys.readouterr().out)["total_minutes"] == 900.0
     assert cli.main(["claim", "cogex", "--estimate", "--ledger", str(ledger)]) == 0
     assert "not measured yet" in capsys.readouterr().out

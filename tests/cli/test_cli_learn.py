@@ -141,7 +141,7 @@ def test_ctrl_c_keeps_what_was_learnt_and_resume_goes_on(teacher: Teacher, capsy
 
 
 def test_a_run_that_cannot_go_on_is_exit_code_1(teacher: Teacher, capsys: Capture) -> None:
-    teacher.stop = RunError("the disk is full; continue with: trivium learn --resume RUN")
+    teacher.stop = RunError("the disk is full; give the same command again")
     assert cli.main(["learn", "--name", "mine"]) == 1
     assert "continue with: trivium learn --resume runs/mine" in capsys.readouterr().err
 

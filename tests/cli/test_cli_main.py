@@ -150,6 +150,11 @@ def test_show_a_method_and_a_task_that_needs_an_option(capsys: Capture) -> None:
     assert len(about["example"]["question"].split("\n\n")) == 5, "two examples, each with its solution"
     assert cli.main(["show", "file"]) == 0
     assert "example" not in capsys.readouterr().out.lower().split("options")[-1]
+    assert cli.main(["show", "length"]) == 0
+    options = capsys.readouterr().out.split("Options")[-1]
+    assert "--reward 'length(option=value,...)=WEIGHT,...'" in options, "as --reward reads it, and a spec elsewhere"
+    assert "shape" in options
+    assert "max_tokens" not in options, "which the run gives"
 
 
 def test_show_a_run_and_query_it(tmp_path: Path, capsys: Capture) -> None:

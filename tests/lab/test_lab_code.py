@@ -42,6 +42,23 @@ def test_what_only_shows_or_keeps_results_is_no_part_of_them() -> None:
     assert not code.unchanged({**found, "trivium.learn.sft": "other"})
 
 
+def test_what_runs_in_another_process_counts_with_what_starts_it() -> None:
+    import trivium.sandbox.sql
+    import trivium.tasks.gym  # noqa: F401
+
+    found = code.loaded("trivium.recipes.reinforce.reasoning_sql")
+    assert {"trivium.sandbox.sql_worker", "trivium.tasks.gym_worker"} <= found.keys()
+    assert code.unchanged(found)
+    assert not code.unchanged({**found, "trivium.sandbox.sql_worker": "other"})
+
+
+def test_another_version_of_a_library_is_other_code() -> None:
+    found = code.loaded("trivium.recipes.reinforce.reasoning_sql")
+    assert found["torch"]
+    assert not code.unchanged({**found, "torch": "0.1"})
+    assert not code.unchanged({**found, "no-longer-installed": "1.0"})
+
+
 def test_a_module_that_is_gone_is_a_change() -> None:
     assert not code.unchanged({"trivium.no_such_module": "0"})
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from trivium.lab.bases import blank
+from trivium.errors import UserError
+from trivium.lab.bases import Lesson, base, blank
 from trivium.lab.lab import Lab
 from trivium.policies.local import LocalPolicy
 
@@ -27,3 +29,18 @@ def test_a_policy_is_made_for_each_seed_unless_one_is_named(
     assert torch.equal(one, other) is alike
     assert [lab.spent["pretrain_tokens"] for lab in labs] == [5, 5]
     assert labs[1].seed == 3
+
+
+def test_a_policy_that_a_user_names_stands_for_a_base_or_leaves_it_taught_or_is_too_few(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    lab: Lab[None] = Lab("some", "", None, "full", 0, "tiny:10k")
+    lesson = Lesson(("sums:terms=2,digits=1",), "100k", 4, 1, 2)
+    sizes = {
+        policy: sum(w.numel() for w in base(lab, replace(lesson, policy=policy)).model.parameters())
+        for policy in ("stands-for-it", "taught")
+    }
+    assert sizes["stands-for-it"] < sizes["taught"]
+    with pytest.raises(UserError, match="some takes two that share a tokenizer: use --size lab"):
+        base(lab, replace(lesson, policy="refused"))

@@ -9,14 +9,14 @@ import sys
 import time
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from trivium.claims import Claim
 from trivium.errors import RunError, UnknownName
-from trivium.lab import runner
+from trivium.lab.keep import of_policy
 from trivium.lab.lab import Lab, Scored
 from trivium.lab.recipe import Paper, Recipe
 from trivium.lab.runner import finished, jobs, run
@@ -77,8 +77,62 @@ def test_a_finished_arm_is_not_run_again_unless_asked() -> None:
     assert first["poor", 0].spent == {"labels": 3, "sampled_tokens": 5}
 
 
+def test_what_is_made_afresh_takes_the_place_of_the_old_only_when_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = jobs("toy_recipe", TOY, "smoke", [0])
+    first = run(asked, workers=0)
+    broken = Recipe("toy", Paper(0, ""), "toy", {"good": bad, "poor": poor}, {"smoke": Size()}, [])
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["toy_recipe"], "RECIPE", broken)
+        with pytest.raises(RunError, match="no such luck"):
+            run(asked, workers=0, fresh=True)
+    assert run(asked, workers=0) == first
+
+
+def test_what_arms_share_is_made_afresh_too_and_once() -> None:
+    made: list[str] = []
+
+    def shares(lab: Lab[Size]) -> Scored:
+        lab.data("samples", lambda inner: made.append("made"))
+        return good(lab)
+
+    with pytest.MonkeyPatch.context() as patch:
+        two = Recipe("toy", Paper(0, ""), "toy", {"good": shares, "poor": shares}, {"smoke": Size()}, [])
+        patch.setattr(sys.modules["toy_recipe"], "RECIPE", two)
+        asked = jobs("toy_recipe", two, "smoke", [0])
+        run(asked, workers=0)
+        assert made == ["made"]
+        run(asked, workers=0, fresh=True)
+        assert made == ["made"] * 2
+
+
+def test_another_policy_shares_nothing_nor_does_one_that_has_changed(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights").write_text("one")
+    names = {of_policy(None), of_policy("hf:one"), of_policy(f"hf:{folder}"), of_policy(f"{folder},lora=4")}
+    assert len(names) == 4
+    assert of_policy(f"hf:{folder}") in names
+    (folder / "weights").write_text("another")
+    assert of_policy(f"hf:{folder}") not in names
+
+    labs: list[Lab[Size]] = [Lab("toy", "", Size(), "full", 0, policy) for policy in ("hf:one", "hf:two")]
+    assert [lab.data("said", lambda inner: inner.policy_spec) for lab in labs] == ["hf:one", "hf:two"]
+
+
+def test_a_claim_that_may_not_be_decided_leaves_the_others_their_lines() -> None:
+    found = run(jobs("toy_recipe", TOY, "smoke", [0, 1]), workers=0)
+    unequal, free = (
+        Claim(says, "good", "poor", 0.1, matched=m) for says, m in (("unequal", ("labels",)), ("free", ()))
+    )
+    lab = Recipe("toy", Paper(0, ""), "toy", TOY.arms, {"lab": Size()}, [unequal, free])
+    spent = {key: replace(result, spent={"labels": 3.0 * (key[0] == "good")}) for key, result in found.items()}
+    lines, [refused] = verdicts(lab, spent, "lab")
+    assert [(line["claim"], line["policy"]) for line in lines] == [("free", None)]
+    assert refused.startswith("toy, 'unequal': good spent 3 labels and poor 0")
+
+
 def test_the_lines_of_a_ledger_say_all_that_was_found() -> None:
-    [line] = verdicts(TOY, run(jobs("toy_recipe", TOY, "smoke", [0, 1]), workers=0), "smoke")
+    [line], _ = verdicts(TOY, run(jobs("toy_recipe", TOY, "smoke", [0, 1]), workers=0), "smoke")
     assert (line["verdict"], line["seeds"], line["pairs"]) == ("inconclusive", 2, 6)
     assert line["scores"]["good"] == {"0": pytest.approx(2 / 3), "1": 1.0}
     assert line["budget"]["poor"] == {"labels": 3, "sampled_tokens": 5}
@@ -112,8 +166,7 @@ def test_workers_give_what_this_process_gives() -> None:
     entry = paper("masked-thought")
     asked = [job for job in jobs(entry.module, recipe(entry.slug), "smoke", [0]) if job.arm in ("sft", "masked")]
     apart = run(asked, workers=2)
-    runner.forget(asked)
-    here = run(asked, workers=0)
+    here = run(asked, workers=0, fresh=True)
     for key, result in apart.items():
         assert (result.scores, result.spent, result.curves) == (here[key].scores, here[key].spent, here[key].curves)
 

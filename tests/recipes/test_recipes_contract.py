@@ -85,7 +85,9 @@ def test_its_smoke_size_runs_through_in_seconds(entry: Entry, monkeypatch: pytes
     found = run(asked, workers=0)
     assert time.process_time() - began < SMOKE_SECONDS
     assert not any(result.overlap for result in found.values())
-    for line in verdicts(made, found, "smoke"):
+    lines, refused = verdicts(made, found, "smoke")
+    assert not refused
+    for line in lines:
         assert set(FIELDS) <= set(line)
         known = [abs(score) for by_seed in line["scores"].values() for score in by_seed.values()]
         assert line["unit"] != POINTS or max(known) < 2, f"{line['metric']} is no share: its claim needs a unit"

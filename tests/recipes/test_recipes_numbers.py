@@ -15,7 +15,8 @@ EFFECTS = [0.03, 0.01, 0.05, -0.02]
 def line(margin: float, effects: list[float] = EFFECTS, verdict: str = "inconclusive") -> dict[str, Any]:
     low, high = student_interval(effects)
     return {
-        "verdict": verdict, "margin": margin, "low": low, "high": high, "effects_by_seed": effects,
+        "verdict": verdict, "margin": margin, "low": low, "high": high,
+        "effect": sum(effects) / len(effects), "effects_by_seed": effects,
         "minutes": 8.0, "seeds": len(effects),
     }  # fmt: skip
 
@@ -35,9 +36,9 @@ def test_an_effect_at_its_margin_is_decided_by_no_number() -> None:
 
 
 def test_questions_may_want_more_where_seeds_agree() -> None:
-    """The interval is then that of the bootstrap, and one seed more is the least that helps."""
-    agreed = line(0.01, [0.021, 0.02, 0.019]) | {"low": -0.01, "high": 0.05}
-    assert to_decide(agreed).startswith("about 4 seeds")
+    """The interval is then that of the bootstrap, and shrinks with the root of the seeds: 3 times (3 / 1) squared."""
+    agreed = line(0.01, [0.0201, 0.02, 0.0199]) | {"low": -0.01, "high": 0.05}
+    assert to_decide(agreed).startswith("about 27 seeds")
 
 
 def test_one_seed_has_no_spread_to_reckon_with() -> None:

@@ -19,7 +19,7 @@ from trivium.recipes.numbers import amount, compared, margin, unit
 from trivium.recipes.pages import page
 from trivium.recipes.papers import Entry
 from trivium.recipes.plots import plot
-from trivium.recipes.standing import standing
+from trivium.recipes.standing import WRITTEN, standing
 from trivium.store.ledger import append
 
 OTHER = Entry(1, "cogex", "program", "Programs_ and *stars*", "Writes programs.")
@@ -121,9 +121,14 @@ def test_a_page_before_any_verdict_has_no_drawing() -> None:
     assert "## Run it\n\n    trivium claim masked-thought --size lab --seeds 5" in text
 
 
-def test_the_full_size_is_repeated_with_a_policy() -> None:
-    text = page(ENTRY, recipe(), SAID, lines(recipe(), results(seeds=2), "full"))
-    assert "trivium claim masked-thought --size full --seeds 2 --policy hf:FOLDER" in text
+def test_a_large_models_verdicts_stand_beside_the_labs_with_its_name(ledger: list[dict[str, Any]]) -> None:
+    worse = results(dict.fromkeys(RATES, 0.5), seeds=2)
+    full = [line for name in ("hf:one", "hf:two") for line in lines(recipe(), worse, "full", policy=name)]
+    text = page(ENTRY, recipe(), SAID, [*ledger, *full])
+    small, large = text.split("## At the full size")
+    assert small.rstrip() == page(ENTRY, recipe(), SAID, ledger).removesuffix(WRITTEN + "\n").rstrip()
+    assert [found in large for found in ("hf:one", "hf:two", "refuted")] == [True] * 3
+    assert board([ENTRY], {ENTRY.slug: recipe()}, [*ledger, *full]) == board([ENTRY], {ENTRY.slug: recipe()}, ledger)
 
 
 def test_a_claim_that_was_dropped_keeps_its_verdict_on_the_page_alone(ledger: list[dict[str, Any]]) -> None:

@@ -57,7 +57,7 @@ def results(rates: Mapping[str, float] = RATES, *, seeds: int = 5, n: int = 200,
 
 def lines(made: Recipe, found: Results, size: str = "lab", **changes: Any) -> list[dict[str, Any]]:
     """What the ledger holds of these results; `changes` are made to every line."""
-    return [json.loads(json_line(line | MADE | changes)) for line in verdicts(made, found, size)]
+    return [json.loads(json_line(line | MADE | changes)) for line in verdicts(made, found, size)[0]]
 
 
 def _result(arm: str, seed: int, rate: float, n: int, curves: bool) -> ArmResult:

@@ -11,7 +11,7 @@ import typer
 
 from trivium.cli.output import Progress, duration, print_columns, print_json, print_paragraph
 from trivium.cli.stopped import Stopped
-from trivium.errors import UnknownName, UserError
+from trivium.errors import RunError, UnknownName, UserError
 from trivium.store.ledger import LEDGER, append, latest, read
 
 SIZES = ("smoke", "lab", "full")
@@ -47,13 +47,23 @@ def command(
 
     chosen = [entry.slug for entry in entries()] if every else [paper(slug).slug]
     if estimate:
-        _estimate(chosen, seeds, ledger, as_json)
+        _estimate(chosen, seeds, size, ledger, as_json)
         return
     if size != "smoke":
         read(ledger)  # what is wrong with it is better known now than when every arm has run
-    found = [_run(one, size, seeds, policy, workers, fresh, ledger, as_json) for one in chosen]
-    if as_json:
+    found, failed = [], list[str]()
+    for one in chosen:
+        try:
+            about, refused = _run(one, size, seeds, policy, workers, fresh, ledger, as_json)
+        except RunError as error:
+            failed.append(str(error))
+            continue
+        found.append(about)
+        failed += refused
+    if as_json and found:
         print_json(found if every else found[0])
+    if failed:
+        raise RunError("\n".join(failed))
 
 
 def _run(
@@ -65,7 +75,8 @@ def _run(
     fresh: bool,
     ledger: Path,
     quiet: bool,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[str]]:
+    """What came of a recipe, and which of its claims may not be decided."""
     from trivium.lab.runner import jobs, run
     from trivium.lab.verdicts import verdicts
     from trivium.recipes import recipe as load
@@ -82,14 +93,15 @@ def _run(
     try:
         results = run(asked, workers=workers, fresh=fresh, hear=hear)
     except KeyboardInterrupt:
-        raise Stopped("stopped; finished arms are kept, and the same command goes on from there") from None
-    lines = verdicts(recipe, results, size)
+        again = "the same command without --fresh" if fresh else "the same command"
+        raise Stopped(f"stopped; finished arms are kept, and {again} goes on from there") from None
+    lines, refused = verdicts(recipe, results, size, policy)
     if size != "smoke":
         append(ledger, lines)
     about = {"slug": slug, "size": size, "seconds": time.perf_counter() - began, "claims": lines}
     if not quiet:
         _show(recipe, lines, size, ledger)
-    return about
+    return about, refused
 
 
 def _show(recipe: Any, lines: Sequence[dict[str, Any]], size: str, ledger: Path) -> None:
@@ -126,11 +138,11 @@ def _show(recipe: Any, lines: Sequence[dict[str, Any]], size: str, ledger: Path)
         print(f"appended to {ledger}")
 
 
-def _estimate(slugs: Sequence[str], seeds: int | None, ledger: Path, as_json: bool) -> None:
+def _estimate(slugs: Sequence[str], seeds: int | None, size: str, ledger: Path, as_json: bool) -> None:
     """Minutes that every recipe would take with as many seeds, by what its last run in the ledger took for each."""
     from trivium.recipes import recipe
 
-    each = {slug: line["minutes"] / line["seeds"] for (slug, _), line in latest(read(ledger)).items()}
+    each = {slug: line["minutes"] / line["seeds"] for (slug, _), line in latest(read(ledger), size).items()}
     minutes = {slug: each[slug] * (seeds or recipe(slug).seeds) for slug in slugs if slug in each}
     total = sum(minutes.values())
     if as_json:

@@ -21,7 +21,11 @@ def command(
     keys: Path | None = typer.Option(None, help="File of the keys; default: in the user's configuration."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
-    """Create an API key (shown once, kept as a hash), list them, or revoke one; a running server notices at once."""
+    """Create an API key (shown once, kept as a hash), list them, or revoke one.
+
+    A server that found the file of keys when it started notices at once; one that was started without it asks for no
+    key until it is started again.
+    """
     if action not in ACTIONS:
         raise UnknownName("action", action, ACTIONS)
     from trivium.serve.keys import KeyFile, default_path

@@ -34,11 +34,11 @@ COMMANDS = {
     "find": "Search the papers by words.",
     "copy": "Copy a recipe, to own it as a script.",
     "list": "List tasks, policies, methods, objectives and more.",
-    "show": "Describe anything that has a name, or a run.",
+    "show": "Describe a task, method, recipe or other part, or a run.",
     "fetch": "Get a model that Trivium can train, ahead of time.",
     "doctor": "Check this machine, and whether a run can learn.",
     "view": "Look at runs, traces and claims in a browser.",
-    "report": "Write a run's report.html again, and open it.",
+    "report": "Write a run's report.html again.",
     "board": "Write the board and the pages of recipes from the ledger.",
 }
 

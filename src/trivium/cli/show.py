@@ -31,7 +31,7 @@ RECORDED = (
 
 
 def command(
-    name: str = typer.Argument(..., help="A task, policy, method, objective, reward or recipe, or a run."),
+    name: str = typer.Argument(..., help="A task, policy, method, objective, reward, dataset or recipe, or a run."),
     sql: str | None = typer.Option(None, help="A DuckDB query over a run's views `metrics` and `traces`."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object (with --sql: a list of rows)."),
     runs: Path = typer.Option("runs", help="Where runs are kept."),
@@ -56,6 +56,10 @@ def command(
         "description": inspect.getdoc(factory) or "",
         "options": _options(factory),
     }
+    spec = f"{short}:option=value,..."
+    if kind == "rewards":  # a term of a sum; the run itself gives the cap that a term measures against
+        spec = f"--reward '{short}(option=value,...)=WEIGHT,...'"
+        about["options"] = [option for option in about["options"] if option["name"] != "max_tokens"]
     if kind == "tasks":
         about["example"] = _example(known.build, name.removeprefix("tasks/"))
     if as_json:
@@ -69,7 +73,7 @@ def command(
         else:
             print_paragraph(paragraph)
     if about["options"]:
-        print(f"\nOptions ({short}:option=value,...)")
+        print(f"\nOptions ({spec})")
         print_columns([(o["name"], f"{o['type']}{_default(o)}") for o in about["options"]], indent=2)
     if example := about.get("example"):
         print(f"\nAn example problem\n{_indented(example['question'])}\nA response that is correct")

@@ -111,7 +111,8 @@ def watch(
                 ) from None
             except RunError as error:
                 stack.close()
-                said = str(error).replace("trivium learn --resume RUN", f"trivium {verb} --resume {run.path}")
+                on = f"continue with: trivium {verb} --resume {run.path}"
+                said = str(error).replace("give the same command again", on)
                 hint = "" if "--resume" in said else f" What was learnt is kept in {run.path}."
                 raise RunError(said + hint) from error
     except UserError:

@@ -9,10 +9,12 @@ from typing import Any
 import torch
 
 from trivium.claims import ArmResult, check
+from trivium.errors import RunError
 from trivium.lab.code import digest
 from trivium.lab.lab import Lab
 from trivium.lab.recipe import Recipe
 from trivium.lab.runner import carry_out
+from trivium.lab.verdicts import at_size
 
 
 def main(recipe: Recipe, file: str) -> None:
@@ -38,6 +40,10 @@ def main(recipe: Recipe, file: str) -> None:
             shown = "  ".join(f"{metric} {found.mean(metric):.3f}" for metric in found.scores)
             print(f"{arm}, seed {seed}: {shown}", flush=True)
     for claim in recipe.claims:
-        checked = check(claim, results)
+        try:
+            checked = check(at_size(claim, asked.size), results)
+        except RunError as error:
+            print(f"NOT DECIDED: {claim.says}: {error}")
+            continue
         e = checked.effect
         print(f"{checked.verdict.upper()}: {claim.says}: {e.mean:+.3f} [{e.low:+.3f}, {e.high:+.3f}], {checked.why}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from trivium.errors import UserError
 from trivium.lab.code import digest
@@ -22,7 +22,8 @@ class Lesson:
     """What a base was taught: the written solutions of some tasks' training problems.
 
     `size` is that of `tiny`; each of `tasks` gives `examples` problems, dealt by the seed plus `offset`; `vocab` above
-    0 learns a tokenizer of so many tokens from them, else every byte is one.
+    0 learns a tokenizer of so many tokens from them, else every byte is one.  `policy` is what becomes of it where
+    a user names one: that stands for it, it is taught all the same, or the recipe needs two that share a tokenizer.
     """
 
     tasks: tuple[str, ...]
@@ -33,14 +34,17 @@ class Lesson:
     lr: float = 2e-3
     vocab: int = 0
     offset: int = 0
+    policy: Literal["stands-for-it", "taught", "refused"] = "stands-for-it"
 
 
 def base(lab: Lab[Any], lesson: Lesson) -> LocalPolicy:
     """A fresh copy of the policy that learned a lesson with the lab's seed, made if nobody did before.
 
-    With `trivium claim --policy SPEC` it is that policy instead, as it comes.
+    With `trivium claim --policy SPEC` it is that policy instead, as it comes.  Raises UserError where one is too few.
     """
-    if lab.policy_spec is not None:
+    if lab.policy_spec is not None and lesson.policy == "refused":
+        raise UserError(f"--policy names one model, and {lab.slug} takes two that share a tokenizer: use --size lab")
+    if lab.policy_spec is not None and lesson.policy == "stands-for-it":
         return given(lab.policy_spec)
 
     def make(inner: Lab[Any]) -> LocalPolicy:

@@ -13,8 +13,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 
-NEUTRAL = ("cli", "report", "store", "lab.runner", "lab.keep", "recipes", "claims", "stats")
+from trivium.store.machine import versions
+
+NEUTRAL = ("cli", "report", "store", "lab.runner", "lab.keep", "recipes", "claims")
 """Parts that show, keep or compare results and cannot change one; a recipe counts by its own file alone."""
+WORKER = "_worker.py"
+"""How files end that run in processes of their own: never loaded here, they count with what their folder has loaded."""
+LIBRARIES = ("torch", "transformers", "tokenizers", "reasoning-gym")
+"""Distributions that results are computed with; another version of one is other code."""
 
 
 def loaded(own: str) -> dict[str, str]:
@@ -22,13 +28,15 @@ def loaded(own: str) -> dict[str, str]:
 
     It is that of the code which runs: a file that is changed after a module was met here first counts as it was.
     """
-    names = [name for name in list(sys.modules) if name == own or _counts(name)]
-    return {name: found for name in sorted(names) if (found := _as_met(name))}
+    names = {name for name in list(sys.modules) if name == own or _counts(name)}
+    names |= {worker for name in names for worker in _workers(name.rpartition(".")[0])}
+    return {name: found for name in sorted(names) if (found := _as_met(name))} | _libraries()
 
 
 def unchanged(hashes: Mapping[str, str]) -> bool:
     """Whether all these modules are still as they were."""
-    return all(module_hash(name) == had for name, had in hashes.items())
+    now = _libraries()
+    return all((now[name] if name in now else module_hash(name)) == had for name, had in hashes.items())
 
 
 def combined(hashes: Mapping[str, str]) -> str:
@@ -49,6 +57,18 @@ def module_hash(name: str) -> str | None:
         return None
     stat = source.stat()
     return _file_hash(source, stat.st_mtime_ns, stat.st_size)
+
+
+@functools.cache
+def _workers(package: str) -> tuple[str, ...]:
+    """The modules of a package that run in processes of their own."""
+    folder = Path(__file__).parents[1].joinpath(*package.split(".")[1:])
+    return tuple(f"{package}.{path.stem}" for path in folder.glob(f"*{WORKER}"))
+
+
+@functools.cache
+def _libraries() -> dict[str, str]:
+    return versions(LIBRARIES)
 
 
 _MET: dict[str, tuple[ModuleType | None, str | None]] = {}

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trivium.lab.code import combined, loaded, unchanged
+from trivium.lab.code import combined, digest, loaded, unchanged
 from trivium.places import cache_root
 from trivium.store.files import disk, write_json
 
@@ -39,23 +39,39 @@ def shelf(*parts: str) -> Path:
     return cache_root().joinpath("lab", *parts)
 
 
-def find(where: Path, name: str) -> Kept | None:
-    """What was kept under a name by code that is still the same."""
+def of_policy(spec: str | None) -> str:
+    """What a name gets for the policy that a user named: a hash of its spec and of its folder's files as they are."""
+    if spec is None:
+        return ""
+    said = spec.partition(",")[0]
+    folders = [Path(path) for path in (said, said.partition(":")[2]) if path and Path(path).is_dir()]
+    files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    stats = [path.stat() for path in files]
+    return "-" + digest([spec, *(f"{f} {s.st_size} {s.st_mtime_ns}" for f, s in zip(files, stats, strict=True))])
+
+
+def find(where: Path, name: str, since: float = 0.0) -> Kept | None:
+    """What was kept under a name by code that is still the same, and not before `since` (a time in seconds)."""
     for about in sorted(where.glob(f"{name}@*/{ABOUT}")):
         noted = json.loads(about.read_text(encoding="utf-8"))
-        if unchanged(noted["code"]):
+        if noted["kept_at"] >= since and unchanged(noted["code"]):
             return Kept(about.parent, noted)
     return None
 
 
-def keep(where: Path, name: str, own: str, make: Callable[[Path], Mapping[str, Any]]) -> Kept:
-    """What is kept under a name, made if it is not there: `make` fills a folder and returns what to note about it."""
-    if found := find(where, name):
+def keep(
+    where: Path, name: str, own: str, make: Callable[[Path], Mapping[str, Any]], since: float = 0.0
+) -> Kept:  # fmt: skip
+    """What is kept under a name, made if it is not there: `make` fills a folder and returns what to note about it.
+
+    What was kept before `since` stays until another has been made in its place.
+    """
+    if found := find(where, name, since):
         return found
     with disk(where):
         where.mkdir(parents=True, exist_ok=True)
     with _alone(where / f".{name}.lock") as waited:
-        if found := find(where, name):
+        if found := find(where, name, since):
             return Kept(found.folder, found.about, waited)
         part = where / f".{name}.part"
         shutil.rmtree(part, ignore_errors=True)
@@ -63,7 +79,7 @@ def keep(where: Path, name: str, own: str, make: Callable[[Path], Mapping[str, A
         loaded(own)  # what runs from here on is the code as it is now, whatever becomes of its files
         try:
             noted = dict(make(part))
-            noted["code"] = loaded(own)
+            noted |= {"code": loaded(own), "kept_at": time.time()}
             with disk(part):
                 write_json(part / ABOUT, noted)
             folder = where / f"{name}@{combined(noted['code'])}"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from trivium.errors import RunError
-from trivium.lab.keep import Kept, keep, shelf
+from trivium.lab.keep import Kept, keep, of_policy, shelf
 from trivium.policies.folder import load
 from trivium.policies.local import LocalPolicy
 from trivium.tasks import task as make_task
@@ -32,6 +31,7 @@ class Lab(Generic[S]):
     `sampled_tokens`, `trained_tokens`, `labels`; what answers the test is `test_tokens`.  Problems come from
     `problems`, which remembers what was seen, so that a leak is found.  `uses` are the things made once that the arm
     rests on, each with its own cost: however often one is used, and by whatever else that is used, it is paid once.
+    What was made before `since` (a time in seconds) is made again.
     """
 
     slug: str
@@ -46,7 +46,7 @@ class Lab(Generic[S]):
     notes: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     waited: float = 0.0
-    say: Callable[[str], None] = lambda message: None
+    since: float = 0.0
 
     def task(self, spec: str) -> Task:
         """The task a spec describes."""
@@ -90,20 +90,13 @@ class Lab(Generic[S]):
 
     def apart(self) -> Lab[S]:
         """A lab of the same seed and settings whose cost is not this arm's: to look at what another arm did."""
-        return type(self)(self.slug, self.own, self.size, self.size_name, self.seed, self.policy_spec, say=self.say)
+        return type(self)(
+            self.slug, self.own, self.size, self.size_name, self.seed, self.policy_spec, since=self.since
+        )  # fmt: skip
 
     def charge(self, unit: str, amount: float) -> None:
         """Add to what this arm has spent."""
         self.spent[unit] += amount  # type: ignore[assignment]
-
-    @contextmanager
-    def paid_as(self, unit: str) -> Iterator[None]:
-        """Count sampled tokens under another unit while this lasts, such as `test_tokens`."""
-        before = self.spent["sampled_tokens"]
-        yield
-        moved = self.spent["sampled_tokens"] - before
-        self.spent["sampled_tokens"] = before
-        self.spent[unit] += moved
 
     def note(self, **numbers: float) -> None:
         """Keep further numbers with the result."""
@@ -121,7 +114,6 @@ class Lab(Generic[S]):
         def make(folder: Path) -> Mapping[str, Any]:
             inner = self.apart()
             inner.seed = seed
-            self.say(f"making {name}")
             fill(folder, inner)
             self.waited += inner.waited
             own = Counter(inner.spent)
@@ -131,8 +123,8 @@ class Lab(Generic[S]):
 
         where = shelf("bases") if shared else shelf("shared", self.slug, self.size_name)
         own = "trivium.lab.bases" if shared else self.own
-        full = f"{shared or name}-seed{seed}"
-        kept = keep(where, full, own, make)
+        full = f"{shared or name}-seed{seed}{of_policy(self.policy_spec)}"
+        kept = keep(where, full, own, make, self.since)
         for key, cost in {**kept.about["uses"], full: kept.about["spent"]}.items():
             if key not in self.uses:
                 self.uses[key] = cost

@@ -10,7 +10,6 @@ import importlib
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 import time
@@ -18,17 +17,16 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from trivium.claims import ArmResult, Results
 from trivium.errors import RunError, TriviumError
-from trivium.lab.code import digest
-from trivium.lab.keep import ABOUT, find, keep, shelf
+from trivium.lab.keep import find, keep, of_policy, shelf
 from trivium.lab.lab import Arm, Lab
 from trivium.lab.recipe import Recipe
-from trivium.store.machine import commit
+from trivium.store.machine import commit, cores
 
 Hear = Callable[[str, int, int], None]
 """Told what has just ended, how many arms are done and out of how many."""
@@ -37,7 +35,7 @@ RESULT = "result.json"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One arm with one seed; the recipe is `RECIPE` of `module`."""
+    """One arm with one seed; the recipe is `RECIPE` of `module`.  What was kept before `since` does not count."""
 
     module: str
     slug: str
@@ -45,11 +43,11 @@ class Job:
     seed: int
     size: str
     policy: str | None = None
+    since: float = 0.0
 
     @property
     def name(self) -> str:
-        asked = f"-{digest([self.policy])}" if self.policy else ""
-        return f"{self.arm.replace(' ', '-').replace('/', '-')}-seed{self.seed}{asked}"
+        return f"{self.arm.replace(' ', '-').replace('/', '-')}-seed{self.seed}{of_policy(self.policy)}"
 
 
 def jobs(module: str, recipe: Recipe, size: str, seeds: Sequence[int], policy: str | None = None) -> list[Job]:
@@ -64,14 +62,14 @@ def jobs(module: str, recipe: Recipe, size: str, seeds: Sequence[int], policy: s
 def run(asked: Sequence[Job], *, workers: int | None = None, fresh: bool = False, hear: Hear | None = None) -> Results:
     """The results of all jobs, from the cache where it has them.
 
-    `workers` processes (one for each core if `None`; 0 runs here) of one thread.  `fresh` runs them again.  Raises
-    RunError when an arm fails, with what it said; finished arms are kept.
+    `workers` processes (one for each core if `None`; 0 runs here) of one thread.  `fresh` makes them again, with all
+    that they rest on; what was there stays until then.  Raises RunError when an arm fails, with what it said; finished
+    arms are kept.
     """
     done: dict[tuple[str, int], ArmResult] = {}
     missing = []
-    if fresh:
-        forget(asked)
-    for job in asked:
+    now = time.time()
+    for job in [replace(job, since=now) for job in asked] if fresh else asked:
         had = finished(job)
         if had is None:
             missing.append(job)
@@ -80,7 +78,7 @@ def run(asked: Sequence[Job], *, workers: int | None = None, fresh: bool = False
     tell = hear or (lambda what, n, total: None)
     if done:
         tell(f"{len(done)} from the cache", len(done), len(asked))
-    for job, result in _each(missing, os.cpu_count() or 1 if workers is None else workers):
+    for job, result in _each(missing, cores() if workers is None else workers):
         if isinstance(result, str):
             raise RunError(f"{job.slug}, arm {job.arm}, seed {job.seed} failed: {result}")
         done[job.arm, job.seed] = result
@@ -90,7 +88,7 @@ def run(asked: Sequence[Job], *, workers: int | None = None, fresh: bool = False
 
 def finished(job: Job) -> ArmResult | None:
     """The kept result of a job whose code has not changed since."""
-    had = find(_shelf(job), job.name)
+    had = find(_shelf(job), job.name, job.since)
     return None if had is None else _read(had.folder)
 
 
@@ -112,13 +110,15 @@ def perform(job: Job) -> ArmResult:
     recipe: Recipe = importlib.import_module(job.module).RECIPE
 
     def make(folder: Path) -> dict[str, Any]:
-        lab: Lab[Any] = Lab(job.slug, job.module, recipe.settings(job.size), job.size, job.seed, job.policy)
+        lab: Lab[Any] = Lab(
+            job.slug, job.module, recipe.settings(job.size), job.size, job.seed, job.policy, since=job.since
+        )  # fmt: skip
         result = carry_out(job.arm, recipe.arms[job.arm], lab)
         (folder / RESULT).write_text(json.dumps(result.as_json()), encoding="utf-8")
         return {"commit": commit(), "settings": repr(lab.size), "made": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
 
     with one_thread():
-        kept = keep(_shelf(job), job.name, job.module, make)
+        kept = keep(_shelf(job), job.name, job.module, make, job.since)
     return _read(kept.folder)
 
 
@@ -133,13 +133,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def forget(asked: Sequence[Job]) -> None:
-    """Drop the kept results of jobs, so that they run again."""
-    for job in asked:
-        for about in _shelf(job).glob(f"{job.name}@*/{ABOUT}"):
-            shutil.rmtree(about.parent, ignore_errors=True)
 
 
 def seconds(results: Results) -> float:

@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 from trivium.claims import Checked, Claim, Results, check
+from trivium.errors import RunError
 from trivium.lab.recipe import Recipe
 from trivium.lab.runner import seconds
-from trivium.store.machine import commit, machine, versions
+from trivium.store.machine import commit, cores, machine, versions
 
 
-def verdicts(recipe: Recipe, results: Results, size: str) -> list[dict[str, Any]]:
-    """One line for every claim of a recipe.  Raises RunError where a claim may not be decided at all.
+def at_size(claim: Claim, size: str) -> Claim:
+    """A claim as it is held: the smoke size decides nothing, and spends too little for budgets to match within 2%."""
+    return replace(claim, matched=()) if size == "smoke" else claim
 
-    The smoke size decides nothing, and spends too little for budgets to match within 2%: there they need not.
+
+def verdicts(
+    recipe: Recipe, results: Results, size: str, policy: str | None = None
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """One line for every claim of a recipe, and why the others may not be decided at all.
+
+    `policy` is what was trained at the full size.
     """
-    claims = [replace(claim, matched=()) if size == "smoke" else claim for claim in recipe.claims]
     shared = {
-        "minutes": round(seconds(results) / 60 / (os.cpu_count() or 1), 2),
+        "minutes": round(seconds(results) / 60 / cores(), 2),
         "configurations_tried": recipe.tried,
         "commit": commit(),
         "versions": versions(),
         "machine": machine(),
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "size": size,
+        "policy": policy,
         "settings": asdict(recipe.settings(size)),
     }
-    return [_line(recipe, claim, check(claim, results), results) | shared for claim in claims]
+    lines, refused = [], []
+    for claim in recipe.claims:
+        try:
+            lines.append(_line(recipe, claim, check(at_size(claim, size), results), results) | shared)
+        except RunError as error:
+            refused.append(f"{recipe.slug}, {claim.says!r}: {error}")
+    return lines, refused
 
 
 def _line(recipe: Recipe, claim: Claim, found: Checked, results: Results) -> dict[str, Any]:

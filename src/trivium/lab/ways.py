@@ -49,7 +49,7 @@ def skilled(lab: Lab[Any], task: Ways, lesson: Lesson, ways: Sequence[str]) -> L
         imitate(inner, policy, demonstrations(policy, shown), steps=lesson.steps, batch=lesson.batch, lr=lesson.lr)
         return policy
 
-    made_of = digest([repr(task), repr(lesson), repr(tuple(ways)), str(lab.policy_spec)])
+    made_of = digest([repr(task), repr(lesson), repr(tuple(ways))])
     return lab.policy("base", make, shared=f"ways-{made_of}")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trivium.claims import POINTS
-from trivium.stats import values_to_exclude
+from trivium.stats import student_interval, values_to_exclude
 from trivium.store import ledger
 
 Line = Mapping[str, Any]
@@ -113,13 +113,17 @@ def to_decide(line: Line) -> str:
 
     Reckoned from how much the effects of the seeds differ; with so few of them that is a rough number.
     """
-    if line["verdict"] != "inconclusive" or not line["low"] <= line["margin"] <= line["high"]:
-        return ""
     effects, minutes = line["effects_by_seed"], line["minutes"] / line["seeds"]
     if len(effects) < 2:
         return "more seeds: one has no spread to reckon with"
-    needed = values_to_exclude(effects, line["margin"])
+    if line["verdict"] != "inconclusive" or not line["low"] <= line["margin"] <= line["high"]:
+        return ""
+    needed, apart = values_to_exclude(effects, line["margin"]), abs(line["effect"] - line["margin"])
     if needed is None:
         return "no number of seeds like these would do: the effect lies at its margin"
-    seeds = max(needed, len(effects) + 1)
+    # Where questions differ more than seeds do, theirs is the wider interval; it too shrinks with the root of n.
+    half = max(line["high"] - line["effect"], line["effect"] - line["low"])
+    low, high = student_interval(effects)
+    by_question = len(effects) * (half / apart) ** 2 if half > 1.001 * (high - low) / 2 else 0.0
+    seeds = max(needed, math.ceil(by_question), len(effects) + 1)
     return f"about {seeds} seeds like these, {minutes * seeds:,.0f} minutes"

@@ -10,7 +10,7 @@ from trivium.recipes.markdown import prose, table
 from trivium.recipes.numbers import Line, amount, by_metric, compared, headline, margin, to_decide, unit, words
 from trivium.recipes.papers import Entry
 from trivium.recipes.standing import NO_VERDICT, WRITTEN, standing
-from trivium.store.ledger import latest
+from trivium.store.ledger import latest, of_size
 
 
 def page(entry: Entry, made: Recipe, said: Mapping[str, str], lines: Sequence[Line]) -> str:
@@ -19,7 +19,8 @@ def page(entry: Entry, made: Recipe, said: Mapping[str, str], lines: Sequence[Li
     Raises UserError where a heading that every recipe has is missing, or there is one that none has.
     """
     _check_headings(entry, said)
-    own = [line for line in lines if line["slug"] == made.slug]
+    every = [line for line in lines if line["slug"] == made.slug]
+    own = of_size(every)
     found = standing([made], own)
     current = list(found.values())
     parts = [
@@ -41,6 +42,8 @@ def page(entry: Entry, made: Recipe, said: Mapping[str, str], lines: Sequence[Li
     parts.append(_repeat(made, own[-1] if current else None))
     if former := _former(made, own):
         parts.append(former)
+    if large := _large(every):
+        parts.append(large)
     return "\n\n".join([*parts, WRITTEN]) + "\n"
 
 
@@ -113,7 +116,7 @@ def _claim(line: Line, earlier: Sequence[Line]) -> str:
 def _repeat(made: Recipe, line: Line | None) -> str:
     """The command, and what the newest verdict was reached with."""
     if line is None:
-        return f"## Run it\n\n    {_command(made.slug, 'lab', made.seeds)}"
+        return f"## Run it\n\n    {_command(made.slug, made.seeds)}"
     cpu = line["machine"]
     at = line["commit"] or "an installed copy"
     facts = [
@@ -125,13 +128,12 @@ def _repeat(made: Recipe, line: Line | None) -> str:
         f"settings: `{', '.join(f'{name}={value}' for name, value in line['settings'].items())}`",
         f"configurations tried before these were frozen: {line['configurations_tried']}",
     ]
-    command = _command(made.slug, line["size"], line["seeds"])
+    command = _command(made.slug, line["seeds"])
     return f"## Repeat it\n\n    {command}\n\n" + "\n".join(f"- {fact}" for fact in facts)
 
 
-def _command(slug: str, size: str, seeds: int) -> str:
-    policy = " --policy hf:FOLDER" if size == "full" else ""
-    return f"trivium claim {slug} --size {size} --seeds {seeds}{policy}"
+def _command(slug: str, seeds: int) -> str:
+    return f"trivium claim {slug} --size lab --seeds {seeds}"
 
 
 def _former(made: Recipe, own: Sequence[Line]) -> str:
@@ -142,3 +144,12 @@ def _former(made: Recipe, own: Sequence[Line]) -> str:
         return ""
     rows = [(prose(line["claim"]), line["verdict"], headline(line), str(line["date"])[:10]) for line in past]
     return f"## Claims it made before\n\n{table(('claim', 'verdict', 'effect', 'date'), rows)}"
+
+
+def _large(every: Sequence[Line]) -> str:
+    """What was reached at the full size, with policies that users named: every line, for policies differ."""
+    rows = [
+        (prose(line["claim"]), prose(line["policy"]), line["verdict"], headline(line), str(line["date"])[:10])
+        for line in of_size(every, "full")
+    ]
+    return f"## At the full size\n\n{table(('claim', 'policy', 'verdict', 'effect', 'date'), rows)}" if rows else ""

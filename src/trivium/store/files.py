@@ -152,8 +152,8 @@ def disk(path: Path) -> Iterator[None]:
         if not _is_full(error, path):
             raise
         raise RunError(
-            f"the disk is full: could not write {path}. Everything up to the last checkpoint is kept; "
-            "free some space, then continue with: trivium learn --resume RUN"
+            f"the disk is full: could not write {path}. What was finished before is kept; "
+            "free some space, then give the same command again"
         ) from error
 
 

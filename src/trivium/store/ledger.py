@@ -2,31 +2,55 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from trivium.claims import POINTS
 from trivium.errors import DataError
 from trivium.store.files import disk, json_line, read_lines
 
+Line = Mapping[str, Any]
 LEDGER = Path("results/ledger.jsonl")
 FIELDS = (
     "slug", "paper", "claim", "verdict", "effect", "low", "high", "margin", "better", "worse", "metric", "seeds",
-    "scores", "budget", "minutes", "configurations_tried", "commit", "versions", "machine", "date",
+    "scores", "budget", "minutes", "configurations_tried", "commit", "versions", "machine", "date", "size",
 )  # fmt: skip
 """What every line has at least."""
 
 
 def append(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    """Add lines, whole or not at all as far as a reader can see.  Raises RunError when the disk is full."""
+    """Add lines, all of them or none: what a kill or a full disk cut off is not built upon.
+
+    Raises RunError when the disk is full.
+    """
     with disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab") as file:
-            file.write(b"".join(json_line(line) for line in lines))
-            file.flush()
-            os.fsync(file.fileno())
+        with open(path, "a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            whole = _whole(file)
+            try:
+                file.truncate(whole)
+                file.write(b"".join(json_line(line) for line in lines))
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                file.truncate(whole)
+                raise
+
+
+def _whole(file: BinaryIO) -> int:
+    """How many bytes of a file are lines that end."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - (1 << 16))
+        file.seek(start)
+        if (at := file.read(end - start).rfind(b"\n")) >= 0:
+            return start + at + 1
+        end = start
+    return 0
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -44,12 +68,14 @@ def read(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def latest(lines: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """The newest line of every claim, by slug and claim, in the order the claims first came."""
-    found: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for line in lines:
-        found[line["slug"], line["claim"]] = line
-    return found
+def of_size(lines: Sequence[Line], size: str = "lab") -> list[Line]:
+    """The lines of one size: what a large model did at the full size says nothing of the lab's small ones."""
+    return [line for line in lines if line["size"] == size]
+
+
+def latest(lines: Sequence[Line], size: str = "lab") -> dict[tuple[str, str], Line]:
+    """The newest line of every claim at a size, by slug and claim, in the order the claims first came."""
+    return {(line["slug"], line["claim"]): line for line in of_size(lines, size)}
 
 
 def unit(line: Mapping[str, Any]) -> str:

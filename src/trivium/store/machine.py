@@ -23,10 +23,14 @@ def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
     return found
 
 
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine() -> dict[str, Any]:
     """CPU model, cores this process may use, memory in GiB and the operating system."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"cpu": _cpu_model(), "cores": cores, "memory_gib": _memory_gib(), "system": platform.platform(terse=True)}
+    return {"cpu": _cpu_model(), "cores": cores(), "memory_gib": _memory_gib(), "system": platform.platform(terse=True)}
 
 
 def commit() -> str | None:

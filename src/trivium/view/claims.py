@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trivium.errors import DataError
-from trivium.store.ledger import latest, read, unit
+from trivium.store.ledger import latest, of_size, read, unit
 
 DECISIONS = ("confirmed", "refuted", "inconclusive")
 _SHOWN = (
@@ -117,5 +117,5 @@ def standing(lines: Sequence[Line]) -> dict[tuple[str, str], Line]:
 
     A run of a recipe decides all its claims and appends them together, with one date.
     """
-    last = {line["slug"]: line["date"] for line in lines}
+    last = {line["slug"]: line["date"] for line in of_size(lines)}
     return {key: line for key, line in latest(lines).items() if line["date"] == last[key[0]]}

@@ -42,7 +42,7 @@ Details that matter
 At full size
 ------------
 Gemma-2b or Qwen-0.5B for a 7B to 70B model on the halves of GSM8K (7 thousand questions each), LoRA on all linear
-layers.
+layers.  `trivium claim` names one policy, and this takes two that share a tokenizer: the full size waits for that.
 
 References
 ----------
@@ -76,7 +76,7 @@ from trivium.types import Problem
 class Size:
     """The weak model learned `weak.examples` labels; `split2` further questions have none."""
 
-    weak: Lesson = Lesson(("sums:terms=4,digits=1",), "100k", 500, 250, 32, 4e-3)
+    weak: Lesson = Lesson(("sums:terms=4,digits=1",), "100k", 500, 250, 32, 4e-3, policy="refused")
     strong: Lesson = Lesson(("sums:terms=5,min_terms=3,digits=1",), "100k", 3000, 350, 32, 4e-3)
     split2: int = 600
     shots: int = 64

@@ -37,12 +37,15 @@ Details that matter
 
 At full size
 ------------
-The Hub data set panzs19/LEMMA with `trivium learn --objective sft --policy hf:FOLDER`; rate 1e-5, 3 epochs.  A teacher
-behind `endpoint:` writes the errors and the corrections where no program can.
+The Hub data set panzs19/LEMMA has several responses to a question (`output`) and no field with the answer alone.  Write
+one row a question, with the answer in a field `answer`, into rows.jsonl; then `trivium learn --objective sft --lr 1e-5
+--warmup-steps 0 --task file:rows.jsonl,question=instruction,answer=answer,solution=output,verifier=maths --policy
+hf:FOLDER`, with --steps for 3 epochs.  A teacher (`openai:MODEL@URL`) writes the errors and the corrections where no
+program can.
 
 References
 ----------
-Pan et al. 2025, "LEMMA: Learning from Errors for MatheMatical Advancement in LLMs" (arXiv id unverified); code
+Pan et al. 2025, "LEMMA: Learning from Errors for MatheMatical Advancement in LLMs", arXiv:2503.17439; code
 pzs19/LEMMA.
 """
 

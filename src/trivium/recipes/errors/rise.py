@@ -19,8 +19,8 @@ Departs from the paper
 A small transformer on chained arithmetic in place of Qwen2-7B and Llama-3.1-8B on GSM8K and MATH.  A model this small
 cannot edit its own solutions when told to, so a program is the editor; its kinds of error follow the histogram of the
 student's own.  The paper's filter by edit distance is not needed: one number or sign changes.  The weight of the
-likelihood term is not in the released code; 1 is that of `rpo_alpha` in general use (unverified for the paper).  Of the
-card's arms without the likelihood term two are here.
+likelihood term is not in the released code; 1 is that of `rpo_alpha` in general use (unverified for the paper).  Two
+arms are without it: `full-pairs-no-nll` and `rise-no-nll`.
 
 Details that matter
 -------------------

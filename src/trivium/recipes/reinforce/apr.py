@@ -138,7 +138,7 @@ def trained(lab: Lab[Size], way: Way, width: str = FREE) -> LocalPolicy:
         )  # fmt: skip
         return policy
 
-    return lab.policy(f"{way.__name__}-{digest([width, str(lab.policy_spec)])}", make)
+    return lab.policy(f"{way.__name__}-{digest([width])}", make)
 
 
 def measured(lab: Lab[Size], *, way: Way, width: str = FREE, learnt: bool = True, crossed: bool = False) -> Scored:

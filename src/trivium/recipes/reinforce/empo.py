@@ -96,9 +96,10 @@ SIZES = {
 
 
 def start(lab: Lab[Size], weak: bool) -> LocalPolicy:
-    """The policy after its supervised start, or a shorter one."""
-    s, lessons = lab.size, lab.size.weak if weak else lab.size.lessons
-    return base(lab, Lesson((s.easier, s.task), s.model, s.examples, lessons, lr=8e-3, offset=APART))
+    """The policy after its supervised start, or a small one's after a shorter start."""
+    s = lab.size
+    whole = Lesson((s.easier, s.task), s.model, s.examples, s.lessons, lr=8e-3, offset=APART)
+    return base(lab, replace(whole, steps=s.weak, policy="taught") if weak else whole)
 
 
 def train(lab: Lab[Size], *, reward: str | None = None, weak: bool = False) -> Scored:
