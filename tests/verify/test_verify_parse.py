@@ -73,6 +73,15 @@ def test_long_hostile_texts_are_read_in_bounded_time(name: str, unit: str) -> No
     assert time.process_time() - start < 2.0
 
 
+@pytest.mark.parametrize("unit", ["(", "-", "+(", "\\frac", "x-", "\n", "\n*", "$", "^", "\\frac{", " ", "sqrt("])
+@pytest.mark.parametrize("end", ["42", "a2a 42", "42-", ""])
+def test_long_marked_answers_are_read_in_bounded_time(unit: str, end: str) -> None:
+    start = time.process_time()
+    PARSERS["number"]("Answer:" + unit * (30_000 // len(unit)) + end)
+    PARSERS["number"]("Answer: 1" + unit * (30_000 // len(unit)) + end)
+    assert time.process_time() - start < 2.0
+
+
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
@@ -121,6 +130,51 @@ def test_number(text: str, answer: str | None) -> None:
     assert PARSERS["number"](text) == answer
 
 
+# fmt: off
+UNFINISHED = [
+    "4+7", "4 + 7", "12-5", "12 \u2212 5", "4*7", "2**10", "2 ** 10", "4\\times 7", "4 \u00d7 7", "4x7", "2^10",
+    "10^{6}", "5(3)", "(4)(7)", "(4+7)*2", "-(5)", "--5", "\u00b15", "1/2.5", "1/2/3", "5/(2+3)", "1,2345",
+    "1.2.3", "1 234", "1\\,234", "3 1/2", "3\\frac{1}{2}", "\\frac{2.5}{3}", "\\sqrt{16}", "sqrt(16)", "5\\sqrt{2}",
+    "10\\pi", "x-5", "x^2", "7 = 12-5",
+]
+FINISHED = [
+    "42.", "42\n", "$42", "\\$42", "42%", "42\\%", "+42", "+ 42", "$42$.", "\\(42\\)", "(42)", "`42`", "**42**",
+    "42)", "42 apples", "*42* apples", "**42** apples", "**42** 5 of them", "42, because 6*7 is",
+    "42. That is 40-44.", "42-inch", "42/week", "42 - because", "42 \u2013 as said", "42 (forty-two)", "42 (6*7)",
+    "42!", "42! I used it", "42 -> done", "42^\\circ", "42^{\\circ}", "42^{th}", "42\\text{ cm}", "42\\ \\text{cm}",
+    "42 cm^2", "42 x", "Total - 42", "COVID-42", "x = 42", "40 + 2 = 42", "42 (since 6*7=42)", "42...",
+    "42/1 of them", "\n- 42", "\n\n* 42",
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("form", ["Answer: {}", "#### {}", "\\boxed{{{}}}", "<answer>{}</answer>"])
+@pytest.mark.parametrize("written", UNFINISHED)
+def test_a_part_of_a_marked_expression_is_no_answer(written: str, form: str) -> None:
+    assert PARSERS["number"](form.format(written)) is None
+
+
+@pytest.mark.parametrize("form", ["Answer: {}", "#### {}", "<answer>{}</answer>"])
+@pytest.mark.parametrize("written", FINISHED)
+def test_prose_and_units_around_a_marked_number_do_not_hide_it(written: str, form: str) -> None:
+    assert PARSERS["number"](form.format(written)) == "42"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [("Answer: - 5", "-5"), ("Answer is - $5", "-5"), ("\\boxed{- 5}", "-5"), ("x = 3\n#### - 5", "-5"),
+     ("Answer:- 5", "5"), ("Answer:\n- 5", "5"), ("- 5 apples", "5"), ("Answer: -\\frac{1}{2}.", "-0.5")],
+)  # fmt: skip
+def test_a_marked_sign_may_stand_apart_and_a_bullet_is_none(text: str, answer: str) -> None:
+    assert PARSERS["number"](text) == answer
+
+
+@given(st.integers(0, 9999), st.sampled_from(["+", "-", "*", "^", " + ", " - ", " * ", " "]), st.integers(0, 9999))
+def test_no_sum_is_read_by_its_first_number(left: int, between: str, right: int) -> None:
+    assert PARSERS["number"](f"Answer: {left}{between}{right}") is None
+    assert PARSERS["number"](f"Answer: {left}{between}{right} = 7") == "7"
+
+
 @settings(deadline=None, derandomize=True)
 @given(st.fractions(max_denominator=10**6))
 def test_a_number_is_read_back_exactly(value: Fraction) -> None:
@@ -160,6 +214,7 @@ def test_spellings_of_one_integer_vote_together(value: int) -> None:
         ("expression", "no sums", None),
         ("json", 'say {"a": [1, 2]} then {"c": 1, "b": 2}', '{"b":2,"c":1}'),
         ("json", "```json\n[1,\n 2]\n```", "[1,2]"),
+        ("json", '[2.0, 1e2, 2.5, {"a": -0.0}]', '[2,100,2.5,{"a":0}]'),
         ("json", "{bad", None),
         ("json", "[1e999]", None),
         ("json", "NaN", None),

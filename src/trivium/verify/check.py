@@ -18,6 +18,8 @@ from trivium.verify.parse import choice, format_number, json_value, line, number
 
 Check = Callable[[str, Any], Verdict]
 _MOST_WORDS = 1000
+_TOLERANCE = Fraction(1, 10**6)
+_ALIKE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,9 @@ def check_line(response: str, reference: Any) -> Verdict:
     return Verdict(verdict.status, verdict.score, verdict.parts, answer, verdict.detail)
 
 
-def check_number(response: str, reference: Any, *, tolerance: float = 1e-6) -> Verdict:
-    """The number answered is the reference; unless both are whole, to a `tolerance` relative to the reference (absolute
-    where that is below 1).
+def check_number(response: str, reference: Any) -> Verdict:
+    """The number answered is the reference; unless both are whole, to 1e-6 relative to the reference (absolute where
+    that is below 1).
     """
     wanted = reference_number(reference)
     got = number_value(response)
@@ -57,7 +59,7 @@ def check_number(response: str, reference: Any, *, tolerance: float = 1e-6) -> V
         return Verdict.unparseable("no number found")
     answer = format_number(got)
     whole = got.denominator == wanted.denominator == 1
-    allowed = Fraction(0) if whole else Fraction(tolerance) * max(Fraction(1), abs(wanted))
+    allowed = Fraction(0) if whole else _TOLERANCE * max(Fraction(1), abs(wanted))
     return Verdict.right(answer) if abs(got - wanted) <= allowed else Verdict.wrong(answer)
 
 
@@ -70,7 +72,9 @@ def check_choice(response: str, reference: Any) -> Verdict:
 
 
 def check_json(response: str, reference: Any) -> Verdict:
-    """The JSON value answered equals the reference (a value, or a text that holds one); key order does not matter."""
+    """The JSON value answered equals the reference (a value, or a text that holds one).  Neither key order nor
+    `2.0` for `2` matters.
+    """
     source = reference if isinstance(reference, str) else json.dumps(reference, allow_nan=False)
     wanted = json_value(source)
     if wanted is None or reference is None:
@@ -78,8 +82,8 @@ def check_json(response: str, reference: Any) -> Verdict:
     return _compare(json_value(response), wanted)
 
 
-def check_similarity(response: str, reference: Any, *, threshold: float = 0.9) -> Verdict:
-    """Scored by the share of words in common order, 2 * matches / (words of both); correct from `threshold` on.
+def check_similarity(response: str, reference: Any) -> Verdict:
+    """Scored by the share of words in common order, 2 * matches / (words of both); correct from 0.9 on.
 
     Ratcliff & Metzener 1988, over at most the first 1,000 words of each.
     """
@@ -88,7 +92,7 @@ def check_similarity(response: str, reference: Any, *, threshold: float = 0.9) -
         return Verdict.unparseable("empty response")
     wanted, given = (words.lower().split()[:_MOST_WORDS] for words in (_wording(reference), answer))
     ratio = difflib.SequenceMatcher(None, wanted, given, autojunk=False).ratio()
-    return Verdict("correct" if ratio >= threshold else "wrong", ratio, {"similarity": ratio}, answer)
+    return Verdict("correct" if ratio >= _ALIKE else "wrong", ratio, {"similarity": ratio}, answer)
 
 
 def reference_number(reference: Any) -> Fraction:

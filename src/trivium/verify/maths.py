@@ -24,10 +24,23 @@ TIMEOUT_S = 5.0
 START_S = 30.0
 MEMORY_BYTES = 4 << 30
 _MOST_CHARACTERS = 2_000
+# Decimal places in which a decimal has to agree: with an exact reference, all that a float is sure to print; with a
+# reference that is a decimal itself, as many as those are usually given in.
+_PLACES, _PLACES_OF_DECIMALS = 12, 6
+_PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?|-?[0-9]+/[0-9]+")
+_EQUALS = re.compile(r"(?<![\\<>!:=])=(?!=)")
+_RELATION = re.compile(r"[=<>]|\\(?:leq?|geq?|neq?|lt|gt|in|equiv)(?![A-Za-z])")
+_LISTED = re.compile(r"[,;]|\\(?:text|mathrm)\s?\{\s*,?\s*(?:and|or)\s*\}|\b(?:and|or)\b")
 
 
 def check_maths(response: str, reference: Any) -> Verdict:
-    """The expression answered equals the reference mathematically (`1/2`, `0.5` and `\\frac{1}{2}` are equal)."""
+    """The expression answered equals the reference mathematically (`1/2`, `0.5` and `\\frac{1}{2}` are equal).
+
+    Plain numbers are compared exactly; elsewhere a decimal agrees with an exact reference to 12 places, and with a
+    decimal reference to 6.  An equation answers for its value (`x=7`, `3+4=7` for 7) only where every side but a name
+    has that value, and a list has the kind of bracket of the reference, if both have one.  Raises `ValueError` for a
+    reference that cannot be read.
+    """
     if not isinstance(reference, str | int | float) or not str(reference).strip():
         raise ValueError(f"reference {reference!r} is not a mathematical expression")
     marked = final_answer(str(reference))
@@ -50,7 +63,7 @@ def check_maths(response: str, reference: Any) -> Verdict:
 
 
 def _is_number(expression: str) -> bool:
-    return expression.lstrip("-").replace("/", "", 1).replace(".", "", 1).isdecimal() and bool(number_value(expression))
+    return bool(_PLAIN_NUMBER.fullmatch(expression)) and number_value(expression) is not None
 
 
 class _Child:
@@ -109,7 +122,7 @@ def serve() -> None:
     import logging
     import resource
 
-    import math_verify
+    import math_verify  # noqa: F401 - imported before the parent's clock for an answer starts
 
     logging.disable(logging.CRITICAL)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
@@ -117,15 +130,68 @@ def serve() -> None:
     for request in sys.stdin:
         wanted, answer = json.loads(request)
         try:
-            gold = math_verify.parse(f"${_latex(wanted)}$", parsing_timeout=None)
-            given = math_verify.parse(f"${_latex(answer)}$", parsing_timeout=None)
-            if not any(not isinstance(value, str) for value in gold):
-                judged = "unreadable reference"
-            else:
-                judged = "equal" if math_verify.verify(gold, given, timeout_seconds=None) else "different"
+            judged = _judge(wanted, answer)
         except Exception as error:
             judged = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         print(judged, flush=True)
+
+
+def _judge(wanted: str, answer: str) -> str:
+    """`equal`, `different` or `unreadable reference`; math-verify alone would pay `5=7` for 7, a set for a point."""
+    import math_verify
+
+    gold = math_verify.parse(f"${_latex(wanted)}$", parsing_timeout=None)
+    if not any(not isinstance(value, str) for value in gold):
+        return "unreadable reference"
+    kinds, expected = _brackets(answer), _brackets(wanted)
+    sides = [answer] if _RELATION.search(wanted) else _sides(answer)
+    if not sides or (kinds and expected and not kinds & expected):
+        return "different"
+    places = _PLACES_OF_DECIMALS if re.search(r"\.[0-9]", wanted) else _PLACES
+    for side in sides:
+        given = math_verify.parse(f"${_latex(side)}$", parsing_timeout=None)
+        if not math_verify.verify(gold, given, float_rounding=places, timeout_seconds=None):
+            return "different"
+    return "equal"
+
+
+def _sides(answer: str) -> list[str]:
+    """What has to equal a reference that is no relation: the answer, or the sides of its equation without the names in
+    front (`x = 3+4 = 7` has `3+4` and `7`).  Empty for a list of equations with a left side that is no name.
+    """
+    bare = re.sub(r"(?<=[A-Za-z])\([^()]*=[^()]*\)", "", answer)  # the event of `P(X=3)` is no side
+    if _LISTED.search(bare):
+        lefts = [side[0] for item in _LISTED.split(_unindexed(bare)) if len(side := _EQUALS.split(item)) > 1]
+        return [answer] if all(_is_name(left) for left in lefts) else []
+    sides = _EQUALS.split(bare)
+    if len(sides) == 1:
+        return [answer]
+    while len(sides) > 1 and _is_name(_unindexed(sides[0])):
+        del sides[0]
+    return sides
+
+
+def _unindexed(expression: str) -> str:
+    """Without subscripts and arguments, whose digits and commas are part of a name (`x_{1,2}`, `f(2)`)."""
+    return re.sub(r"_(?:\{[^{}]*\}|\w)|(?<=[A-Za-z])'?\([^()]*\)", "", expression)
+
+
+def _is_name(left: str) -> bool:
+    """A left side of symbols alone, such as `x`, `\\angle ABC` or `m+n`: `5` or `2x` is a claim of its own."""
+    return bool(re.search(r"[A-Za-z]", left)) and not re.search(r"[0-9]", left)
+
+
+def _brackets(expression: str) -> set[str]:
+    """The opening signs of the brackets that hold a list."""
+    kinds, around = set(), [""]
+    for sign in re.findall(r"[()\[\]{},]", expression.replace("{,}", "")):
+        if sign in "([{":
+            around.append(sign)
+        elif sign == ",":
+            kinds.add(around[-1])
+        elif len(around) > 1:
+            around.pop()
+    return kinds - {""}
 
 
 def _latex(expression: str) -> str:

@@ -30,9 +30,30 @@ _NUMBER = re.compile(
         \$?
         (?P<digits>[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+)? | [0-9]+(?:\.[0-9]+)? | (?<!\.)\.[0-9]+)
         (?P<exponent>[eE][+-]?[0-9]+)?
-        (?:/(?P<below>[0-9]+)(?![0-9/]))?""",
+        (?:/(?P<below>[0-9]+)(?![0-9/]|\.[0-9]))?""",
     re.VERBOSE,
 )
+# A marked number is the answer only if it stands alone: the 4 of `4+7`, the 3 of `3 1/2` and the 5 of `-(5)` are not.
+# What prose puts there goes on to be read: `42.`, `42-inch`, `42/week`, `42 - because`, `**42** apples`, `42^\circ`.
+_SIGN = re.compile(r"\A\s*(?:\+|(-)) ?(?=\$?[.0-9])")
+_BEFORE = re.compile(
+    r"""(?: \A[-+/^({\[$\s\u00b1]*[-+/^\u00b1] | [+^\u221a] | (?<![A-Za-z])[A-Za-z][-*/]
+          | \\(?:pm|times|cdot|div|[dt]?frac[^0-9]{0,20}) | (?:\\|\b)(?:sqrt|log|ln) )
+        [({\[$\s]*\Z""",
+    re.VERBOSE,
+)
+_AFTER = re.compile(
+    r"""(?:[.,_]|\s{1,2}|\\[,;:!\ ])[0-9] |
+        [)\]}$]{0,4}(?:
+            \([-+$\s]{0,4}\.?[0-9]
+          | \s?\^(?![{\s]{0,4}(?:\\(?:circ|text|mathrm)|st|nd|rd|th))
+          | \s?(?:\\sqrt|\\pi|\\[dt]?frac|[\u221a\u03c0])
+          | (?:\s?(?:[-+/x\u00b1\u00d7\u00b7\u00f7]|\\times|\\cdot|\\div|\\pm)|\*{1,2}(?!\s)|\s\*{1,2}(?=\s))
+            [-+({\[$\\\s]{0,6}(?:\.?[0-9]|sqrt|[dt]?frac|pi\b))""",
+    re.VERBOSE,
+)
+# A dash that opens the line below the marker, or that ends the marker itself (`Answer:- 42`), is no minus.
+_BULLET = re.compile(r"(?:(?<=:)|[ \t\r*_]*\n[\s*_]*)-[ ]")
 _ACTION = re.compile(r"^[ \t>*_-]{0,8}action[ \t]{0,2}[0-9]{0,3}[*_]{0,2}:([^\n]*)", re.IGNORECASE | re.MULTILINE)
 _MAX_ACTION = 200
 _MAX_DIGITS = 300
@@ -77,7 +98,10 @@ def box(response: str) -> str | None:
 
 
 def number(response: str) -> str | None:
-    """The marked number, or else the last one: integers, decimals, `1,234`, `-5`, `3/4`, in lowest terms."""
+    """The marked number, or else the last one: integers, decimals, `1,234`, `-5`, `3/4`, in lowest terms.
+
+    What is marked is one number: a sum that is not worked out (`4+7`, `2^3`, `3 1/2`) is an abstention.
+    """
     value = number_value(response)
     return None if value is None else format_number(value)
 
@@ -129,7 +153,7 @@ def expression(response: str) -> str | None:
 
 
 def json_value(response: str) -> str | None:
-    """The last JSON object or array (fenced or bare), re-written with sorted keys and no spaces."""
+    """The last JSON object or array (fenced or bare), re-written with sorted keys, no spaces, and `2.0` as `2`."""
     source = _fenced(response, ("json",)) or response
     value = _decode(source.strip())
     if value is None:
@@ -199,21 +223,28 @@ def final_answer(response: str) -> str | None:
         return boxed[1]
     if marker is None:
         return None
-    rest = response[marker.end() :].lstrip(_DECORATION + ":").partition("\n")[0]
+    bullet = _BULLET.match(response, marker.end())
+    start = bullet.end() if bullet else marker.end()
+    rest = response[start:].lstrip(_DECORATION + ":").partition("\n")[0]
     if inner := _last_box(rest):
         return inner[1]
     return rest.partition("</answer>")[0].strip(_DECORATION)
 
 
 def number_value(response: str) -> Fraction | None:
-    """The exact value of the marked number (after the last `=` where there is one), or else of the last number."""
+    """The exact value of the marked number (after the last `=` where there is one), or else of the last number.
+
+    `None` where there is no number, or the marked one is only a part of a larger expression.
+    """
     marked = final_answer(response)
     if marked is None:
         found = list(_NUMBER.finditer(_plain(response)))
         return _value(found[-1]) if found else None
-    plain = _plain(marked)
-    match = _NUMBER.search(plain.rpartition("=")[2])
-    return _value(match) if match else None
+    candidate = _SIGN.sub(r"\1", _plain(marked).rpartition("=")[2])
+    match = _NUMBER.search(candidate)
+    if match is None or _AFTER.match(candidate, match.end()) or _BEFORE.search(candidate[: match.start()]):
+        return None
+    return _value(match)
 
 
 def format_number(value: Fraction) -> str:
@@ -234,11 +265,14 @@ _QUERY = re.compile(
 )
 _ASCII_OPERATORS = str.maketrans("\u2212\u2013\u00d7\u00b7\u00f7[]", "--**/()")
 _FRACTION = re.compile(r"\\[dt]?frac\s?\{(-?[0-9]{1,100})\}\s?\{([0-9]{1,100})\}")
+_MIXED = re.compile(r"(?<=[0-9])(?=\\[dt]?frac)")
 
 
 def _plain(source: str) -> str:
     ascii_signs = source.replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "-").replace("{,}", ",")
-    return _FRACTION.sub(r"\1/\2", ascii_signs) if "frac" in ascii_signs else ascii_signs
+    if "frac" not in ascii_signs:
+        return ascii_signs
+    return _FRACTION.sub(r"\1/\2", _MIXED.sub(" ", ascii_signs))  # `3\frac{1}{2}` is `3 1/2`, not `31/2`
 
 
 def _value(match: re.Match[str]) -> Fraction | None:
@@ -275,13 +309,13 @@ def _fenced(response: str, languages: tuple[str, ...]) -> str | None:
 
 def _decode(source: str) -> str | None:
     try:
-        return _dump(json.loads(source, parse_constant=_reject))
+        return _dump(json.loads(source, parse_float=_json_number, parse_constant=_reject))
     except (ValueError, RecursionError):
         return None
 
 
 def _json_values(source: str) -> Iterator[str]:
-    decoder = json.JSONDecoder(parse_constant=_reject)
+    decoder = json.JSONDecoder(parse_float=_json_number, parse_constant=_reject)
     end = 0
     for tried, start in enumerate(re.finditer(r"[{\[]", source)):
         if tried >= 1000:
@@ -297,6 +331,12 @@ def _json_values(source: str) -> Iterator[str]:
 
 def _dump(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _json_number(written: str) -> float | int:
+    """A whole number is an `int` however it is spelled, so that `2.0` and `2` are one answer."""
+    value = float(written)
+    return int(value) if value.is_integer() else value
 
 
 def _reject(constant: str) -> float:
