@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -31,7 +33,15 @@ def test_it_is_added_to_the_loss_of_trained_tokens_whatever_their_advantage() ->
 def test_none_is_the_objective_itself_and_two_terms_are_refused() -> None:
     plain = rloo()
     assert with_entropy(plain, 0.0) is plain
-    assert with_entropy(rloo(), 0.1).needs_ref
     for objective, bonus in ((grpo(beta=0.1), 0.1), (rloo(), -0.1)):
         with pytest.raises(UserError, match="entropy bonus"):
             with_entropy(objective, bonus)
+
+
+def test_it_needs_a_reference_only_where_the_objective_does() -> None:
+    bare = with_entropy(rloo(), 0.5)
+    assert (bare.needs_ref, with_entropy(rloo(beta=0.1), 0.5).needs_ref) == (False, True)
+    batch = TokenBatch(torch.tensor([[-1.0, -2.0]]), torch.ones(1, 2, dtype=torch.bool), advantage=torch.zeros(1))
+    assert float(bare(batch).sum) == pytest.approx(0.5 * (1 + 4) / 2)
+    with pytest.raises(ValueError, match="no ref_logp"):
+        replace(grpo(), beta=0.1)(batch)

@@ -15,10 +15,12 @@ from trivium.data.pairs import outcome_pairs
 from trivium.errors import RunError
 from trivium.learn import OBJECTIVES
 from trivium.learn.batch import Demonstration, Rollout
+from trivium.learn.contract import check_objective
 from trivium.learn.fit import Learner, Optimiser, fit
 from trivium.learn.policy_gradient import grpo, reinforce_pp, rloo
 from trivium.learn.preference import Preference, dpo
 from trivium.learn.sft import sft
+from trivium.learn.types import Loss
 from trivium.models.logprob import completion_logprobs
 
 SPECS = [*OBJECTIVES.names(), "grpo:beta=0.04", "reinforce++:beta=0.01", "rloo:beta=0.05", "sft:noise=0.3"]
@@ -105,6 +107,13 @@ def test_skipping_rows_without_advantage_equals_computing_them(spec, monkeypatch
     assert full.trained_tokens == sum(len(r.ids) for r in drawn)
     assert full.loss == pytest.approx(report.loss, abs=1e-5)
     assert close(weights(computing), weights(skipping))
+
+
+def test_demonstrations_are_learned_at_temperature_one_whatever_rollouts_are_sampled_at():
+    plain, hot = learner(), learner(temperature=1.7)
+    assert hot.step(examples("supervised"), sft()) == plain.step(examples("supervised"), sft())
+    assert close(weights(hot), weights(plain), 0.0)
+    assert hot.step(rollouts(), grpo()).metrics["entropy"] != plain.step(rollouts(), grpo()).metrics["entropy"]
 
 
 def test_nothing_to_learn_is_no_step():
@@ -202,6 +211,72 @@ def test_updates_make_ratios_leave_one():
     assert first.metrics["ratio"] == pytest.approx(1.0, abs=1e-5)
     assert abs(second.metrics["ratio"] - 1) > 1e-3
     assert made.step_count == 2
+
+
+def test_updates_compare_rollouts_over_the_whole_batch():
+    """Each part has one reward, so that on its own it would teach nothing."""
+    drawn = [replace(r, reward=float(r.group % 2)) for r in rollouts(groups=2)]
+    (reports,) = fit(learner(), [drawn], reinforce_pp(), updates=2)
+    assert [r.trained_tokens > 0 for r in reports] == [True, True]
+
+
+@pytest.mark.parametrize("spec", ["grpo", "grpo:beta=0.04", "dapo", "dr-grpo", "gspo", "soft-bellman"])
+def test_updates_that_compare_within_groups_are_steps_on_the_parts(spec):
+    objective = OBJECTIVES.build(spec)
+    silent = [replace(r, group=r.group + 10, reward=1.0, correct=True) for r in rollouts(seed=5)]
+    drawn = rollouts(groups=4) + silent
+    together, apart = learner(objective), learner(objective)
+    (reports,) = fit(together, [drawn], objective, updates=3)
+    assert reports == [apart.step(p, objective, off_policy=True) for p in apart.minibatches(drawn, 3)]
+    assert close(weights(together), weights(apart), 0.0)
+
+
+class Plain:
+    """The least that the loop asks of an objective that learns from rollouts."""
+
+    kind, needs_ref, needs_old, beta = "policy-gradient", False, False, 0.0
+
+    def keep(self, step):
+        return torch.ones_like(step.group, dtype=torch.bool)
+
+    def advantages(self, step):
+        return rloo().advantages(step)
+
+    def trained(self, mask, truncated):
+        return mask
+
+    def count(self, mask, truncated=None):
+        return float(mask.sum())
+
+    def __call__(self, batch):
+        loss = -(batch.advantage[:, None] * batch.logp).masked_fill(~batch.mask, 0.0)
+        return Loss(loss.sum(), float(batch.mask.sum()), {})
+
+
+class Likelihood:
+    """The least that the loop asks of an objective that learns from demonstrations."""
+
+    kind, needs_ref, needs_old = "supervised", False, False
+
+    def count(self, mask, truncated=None):
+        return float(mask.sum())
+
+    def __call__(self, batch):
+        weight = 1.0 if batch.weight is None else batch.weight
+        logp = batch.logp.masked_fill(~batch.mask, 0.0)
+        return Loss(-(weight * logp).masked_fill(~batch.mask, 0.0).sum(), float(batch.mask.sum()), {})
+
+
+@pytest.mark.parametrize("objective", [Plain(), Likelihood()])
+def test_what_keeps_the_contract_can_be_learned_by(objective):
+    assert check_objective(objective) == []
+    assert learner().step(examples(objective.kind), objective).grad_norm > 0
+
+
+@pytest.mark.parametrize("name", ["keep", "trained", "beta"])
+def test_the_contract_names_what_the_loop_would_miss(name, monkeypatch):
+    monkeypatch.delattr(Plain, name)
+    assert any(f"has no attribute '{name}'" in problem for problem in check_objective(Plain()))
 
 
 def test_parts_of_a_batch_hold_whole_groups():

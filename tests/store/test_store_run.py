@@ -16,6 +16,7 @@ import pytest
 
 from trivium.errors import RunError, UserError
 from trivium.store import Run, query, trace_from_json
+from trivium.store.query import compact
 from trivium.types import Message, Problem, Question, Segment, Trace, Verdict
 
 SETTINGS = {"task": "sums:terms=3", "policy": "tiny:1M", "objective": "grpo", "lr": 1e-5}
@@ -193,7 +194,7 @@ def test_a_full_disk_is_one_clear_message(tmp_path: Path, error: Exception) -> N
     def full(folder: Path) -> None:
         raise error
 
-    with pytest.raises(RunError, match=r"disk is full.*--resume"):
+    with pytest.raises(RunError, match=r"disk is full.*give the same command again"):
         run.commit_checkpoint(2, full)
     assert (run.latest_checkpoint() or (0,))[0] == 1
 
@@ -255,6 +256,50 @@ def test_query_sees_the_same_before_and_after_compaction(tmp_path: Path) -> None
     assert query(run, sql) == before
     stored = query(run, "select trace from traces where response = '7'")[0]["trace"]
     assert trace_from_json(json.loads(stored)) == a_trace("7", correct=False)
+
+
+def test_a_run_is_finished_only_when_all_that_belongs_to_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.create(tmp_path, "mine", SETTINGS)
+    write_step(run, 1)
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def refuse(*_: object) -> None:
+        raise full
+
+    told: list[object] = []
+
+    def report(of: Run) -> None:
+        told.append(of.result)
+        raise full
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trivium.store.run.compact", refuse)
+        with pytest.raises(RunError, match="disk is full"):
+            run.finish({"n": (1, float("nan"))})
+    with pytest.raises(OSError, match="No space left"):
+        run.finish({"n": (1, float("nan"))}, report)
+    assert told == [{"n": [1, None]}], "what is read later"
+    assert run.result is None
+    run.truncate_after(1)
+    run.finish({"n": 1}, lambda of: told.append(of.result))
+    assert told[1] == run.result == {"n": 1}
+    assert [p.name for p in run.path.glob("traces-*")] == ["traces-rl.parquet"]
+
+
+def test_traces_are_on_the_disk_in_one_form_before_the_other_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.create(tmp_path, "mine", SETTINGS)
+    write_step(run, 1)
+    run.close()
+    done: list[str] = []
+    sync, unlink = os.fsync, Path.unlink
+    monkeypatch.setattr(os, "fsync", lambda handle: (done.append("sync"), sync(handle)))
+    monkeypatch.setattr(Path, "unlink", lambda path: (done.append("unlink"), unlink(path)))
+    compact(run.path / "traces-rl.jsonl")
+    assert done == ["sync", "sync", "unlink"], "of the file, then of its name"
 
 
 def test_a_wrong_query_is_a_user_error(tmp_path: Path) -> None:

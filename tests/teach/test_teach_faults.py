@@ -12,7 +12,7 @@ import trivium.teach.parts
 import trivium.teach.run
 import trivium.teach.training
 from lesson import SMALL, Judged, go_on, teach
-from trivium.errors import RunError, Unsupported, UserError
+from trivium.errors import RunError, TooFewProblems, Unsupported, UserError
 from trivium.policies import policy as make_policy
 from trivium.store import Run
 from trivium.tasks import task as make_task
@@ -35,6 +35,24 @@ def end_on(monkeypatch, ids):
         return policy
 
     monkeypatch.setattr(trivium.teach.parts, "make_policy", made)
+
+
+class Few(Judged):
+    """A task with few problems of one split."""
+
+    def __init__(self, task, split, available):
+        super().__init__(task, task.verify)
+        self.few, self.available = split, available
+
+    def problems(self, split, n, seed=0):
+        if split == self.few and n > self.available:
+            raise TooFewProblems(self.name, split, self.available, n)
+        return self.task.problems(split, n, seed)
+
+
+def few_dev(monkeypatch, available):
+    for module in (trivium.teach.training, trivium.teach.look):
+        monkeypatch.setattr(module, "make_task", lambda spec: Few(make_task(spec), "dev", available))
 
 
 def broken(problem, response):
@@ -99,6 +117,22 @@ def test_a_verifier_that_raises_is_counted_and_never_paid(tmp_path, monkeypatch)
         assert len(drawn.rollouts) == failed.count(False)
 
 
+def test_a_task_with_few_dev_problems_is_measured_on_those_it_has(tmp_path, monkeypatch):
+    few_dev(monkeypatch, 4)
+    run, _ = teach(tmp_path, eval_every=2, steps=5)
+    looks = [r for r in run.rows() if r["phase"] == "eval" and r["stage"] == "progress"]
+    assert [(r["step"], r["total"], r["n"] <= 4) for r in looks] == [(2, 4, True), (4, 4, True)]
+    settings = LearnSettings(**SMALL)
+    assert {c["name"] for c in preflight(settings)["checks"]} >= {"correct", "speed"}
+
+
+def test_a_task_without_dev_problems_is_not_measured_on_them(tmp_path, monkeypatch):
+    few_dev(monkeypatch, 0)
+    with pytest.raises(UserError, match=r"--eval-every 2: task sums.* has no dev problems; leave it out"):
+        teach(tmp_path, eval_every=2)
+    assert preflight(LearnSettings(**SMALL))["checks"], "looked at through training problems"
+
+
 def test_a_prompt_longer_than_the_context(tmp_path, monkeypatch):
     policy = make_policy("tiny:50k")
     problems = make_task(SMALL["task"]).problems("test", SMALL["eval_n"])
@@ -130,7 +164,7 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, monkeypatch):
         real(state, path)
 
     monkeypatch.setattr(torch, "save", save)
-    with pytest.raises(RunError, match=r"the disk is full: could not write .*step-.*--resume RUN"):
+    with pytest.raises(RunError, match=r"the disk is full: could not write .*step-.*give the same command again"):
         teach(tmp_path / "full")
     (path,) = (tmp_path / "full").iterdir()
     run = Run.open(path)
@@ -153,11 +187,30 @@ def test_a_disk_that_fills_while_the_model_is_written(tmp_path, monkeypatch):
     assert go_on(Run.open(path))["model"] == str(path / "model")
 
 
+def test_a_disk_that_fills_at_the_very_end(tmp_path, monkeypatch):
+    def full(run):
+        raise RunError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trivium.teach.run, "write_report", full)
+        with pytest.raises(RunError, match="the disk is full"):
+            teach(tmp_path)
+    (path,) = tmp_path.iterdir()
+    run = Run.open(path)
+    assert run.result is None, "so that it can be taken up again"
+    assert go_on(run)["after"] == run.result["after"]
+    assert "transcripts" in run.result
+    assert (path / "report.html").exists()
+
+
 def test_what_cannot_be_taught_is_refused(tmp_path):
     with pytest.raises(Unsupported, match="policy scripted cannot be taught"):
         local_policy(LearnSettings(policy="scripted"))
     with pytest.raises(UserError, match="--updates 2: only rollouts"):
         teach(tmp_path, objective="dpo", updates=2)
+    for objective in ("rloo", "rloo:beta=0.05", "signed-reinforce"):
+        with pytest.raises(UserError, match=f"--updates 2: {objective} has no ratio"):
+            teach(tmp_path, objective=objective, updates=2)
 
 
 @pytest.mark.parametrize("objective", ["dpo", "sft", "dapo"])
@@ -192,3 +245,9 @@ def test_a_floor_that_no_schedule_reaches_is_refused(options, said):
     with pytest.raises(UserError, match=said):
         LearnSettings(**SMALL | options)
     assert LearnSettings(**SMALL | {"lr_floor": 0.1, "schedule": "linear"}).lr_floor == 0.1
+
+
+@pytest.mark.parametrize("beta2", [1.0, -0.1, float("nan")])
+def test_a_memory_that_never_fades_is_refused(beta2):
+    with pytest.raises(UserError, match=rf"--beta2 {beta2}: expected at least 0 and below 1"):
+        LearnSettings(**SMALL | {"beta2": beta2})

@@ -91,6 +91,7 @@ def test_both_arms_get_the_same_questions_tokens_and_start(tmp_path):
     assert result["gain"].keys() == result["versus_control"].keys() == {"greedy", "method"}
     assert result["verified_responses"] == sum(row["ends"] for row in result["rounds"])
     assert not (run.path / "start.pt").exists()
+    assert not list(run.path.glob("checkpoints/*/state.pt")), "weights are in the model folder alone"
     assert (run.path / "model" / "model.safetensors").exists()
     page = (run.path / "report.html").read_text()
     assert "Round by round" in page
@@ -296,3 +297,21 @@ def test_the_command_ends_with_one_object_and_the_run_can_be_looked_at(tmp_path,
     assert "is a run of trivium improve; go on with: trivium improve --resume mine" in capsys.readouterr().err
     assert main(line) == 2
     assert "Continue it with: trivium improve --resume runs/mine" in capsys.readouterr().err
+
+
+def test_a_run_that_could_not_be_finished_is_taken_up_at_its_end(tmp_path, monkeypatch):
+    def full(run):
+        raise RunError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trivium.teach.improve.write_report", full)
+        with pytest.raises(RunError, match="the disk is full"):
+            start(tmp_path, rounds=1)
+    (path,) = tmp_path.iterdir()
+    run = Run.open(path)
+    assert run.result is None
+    found: list = []
+    result = go_on(run, found)
+    assert not found, "nothing is done twice"
+    assert run.result["rounds"] == result["rounds"]
+    assert "no search, round 1" in (path / "report.html").read_text()

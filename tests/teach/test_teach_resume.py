@@ -15,11 +15,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import torch
 from commands import TRIVIUM
 
 from lesson import SMALL, go_on, teach
+from trivium.policies import policy
 from trivium.store import Run
 from trivium.teach import LearnSettings, learn
+from trivium.teach.parts import local_policy
 
 SETTINGS = SMALL | {"objective": "grpo:beta=0.04", "warmup_steps": 5, "steps": 10, "eval_every": 4, "refill": 1}
 OPTIONS = [part for key, value in SETTINGS.items() for part in (f"--{key.replace('_', '-')}", str(value))]
@@ -105,3 +108,15 @@ def test_a_run_stopped_in_an_evaluation_makes_it_when_it_goes_on(tmp_path):
     result = go_on(Run.open(cut.path))
     assert history(cut.path) == history(whole.path)
     assert untimed(result) == untimed(whole.result)
+
+
+@pytest.mark.parametrize("options", ["", ",lora=2"])
+def test_weights_come_back_as_they_were_on_a_machine_that_likes_another_type_better(tmp_path, monkeypatch, options):
+    made = policy("tiny:50k")
+    made.save(tmp_path / "model")
+    monkeypatch.setattr("trivium.policies.folder.fastest_dtype", lambda: torch.bfloat16)
+    again = local_policy(LearnSettings(**SMALL | {"policy": f"{tmp_path / 'model'}{options}"}), "fp32")
+    frozen = made.model.state_dict()
+    same = {n: torch.equal(w, frozen[n]) for n, w in again.model.state_dict().items() if n in frozen}
+    assert "norm.weight" in same
+    assert all(same.values())

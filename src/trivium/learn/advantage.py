@@ -28,7 +28,7 @@ def group_zscore(step: StepBatch, *, eps: float = 1e-4, ddof: int = 1) -> Tensor
     1e-6, 1e-4 and 1e-9.  With a nearly constant graded reward eps decides the step size, so we use the largest.
     """
     centred = _centre(step.reward, step.group)
-    variance = _total(centred**2, step.group) / (_size(step) - ddof).clamp(min=1)
+    variance = total(centred**2, step.group) / (_size(step) - ddof).clamp(min=1)
     return centred / (variance.sqrt() + eps)
 
 
@@ -76,7 +76,7 @@ def mixed_outcomes(step: StepBatch) -> Tensor:
     rewards, and training on it teaches to fail briefly.
     """
     correct = required(step.correct, "correct", "groups are kept by their outcomes")
-    solved = _total(correct.to(step.reward.dtype), step.group)
+    solved = total(correct.to(step.reward.dtype), step.group)
     return (solved > 0) & (solved < _size(step))
 
 
@@ -91,20 +91,29 @@ def _penalty(step: StepBatch, beta: float) -> Tensor:
 
 def _centre(values: Tensor, group: Tensor) -> Tensor:
     """values - mean_G(values), measured from the group's minimum so that equal values give 0 without rounding error."""
-    index = _index(group)
-    lowest = torch.full_like(values, torch.inf).scatter_reduce(0, index, values, "amin")
-    above = values - lowest[index]
-    return above - _total(above, group) / _total(torch.ones_like(above), group)
+    above = values - lowest(values, group)
+    return above - total(above, group) / total(torch.ones_like(above), group)
 
 
 def _size(step: StepBatch) -> Tensor:
-    return _total(torch.ones_like(step.reward), step.group)
+    return total(torch.ones_like(step.reward), step.group)
 
 
-def _total(values: Tensor, group: Tensor) -> Tensor:
+def total(values: Tensor, group: Tensor) -> Tensor:
     """For each row, the sum of `values` over its group, Float[B]."""
     index = _index(group)
     return torch.zeros_like(values).index_add(0, index, values)[index]
+
+
+def lowest(values: Tensor, group: Tensor) -> Tensor:
+    """For each row, the least of `values` in its group, Float[B]."""
+    index = _index(group)
+    return torch.full_like(values, torch.inf).scatter_reduce(0, index, values, "amin")[index]
+
+
+def highest(values: Tensor, group: Tensor) -> Tensor:
+    """For each row, the largest of `values` in its group, Float[B]."""
+    return -lowest(-values, group)
 
 
 def _index(group: Tensor) -> Tensor:

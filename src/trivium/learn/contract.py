@@ -4,8 +4,8 @@
 
 It builds small float64 batches of the objective's kind and checks: the gradient against finite differences; that zero
 advantage (or zero weight) gives zero gradient; that padding, row order and micro-batches change neither loss nor
-gradient nor metrics; that `count` knows the denominator in advance; and for policy gradients that groups of one or of
-equal rewards have advantage 0.
+gradient nor metrics; that `count` knows the denominator in advance; and for policy gradients that they have all that
+the loop asks for, and that groups of one or of equal rewards have advantage 0.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def check_objective(objective: Objective[Any], *, seed: int = 0) -> list[str]:
     batch = _pairs(seed) if objective.kind == "preference" else _tokens(seed)
     checks = [_declarations, _gradient, _silence, _padding, _order, _micro_batches]
     if objective.kind == "policy-gradient":
-        checks.append(_advantages)
+        checks += [_rollouts, _advantages]
     problems: list[str] = []
     for check in checks:
         try:
@@ -90,6 +90,17 @@ def _micro_batches(objective: Objective[Any], batch: Batch) -> Iterator[str]:
     whole = _total(objective, batch)
     for blocks in _partitions(list(range(_rows(batch)))):
         yield from _compare(f"cutting the rows into {blocks}", whole, _total(objective, batch, blocks))
+
+
+def _rollouts(objective: Any, batch: Batch) -> Iterator[str]:
+    """What `RolloutObjective` has and no other check calls."""
+    step = _step()
+    for name, found in (("keep", objective.keep(step)), ("trained", objective.trained(step.mask, step.truncated))):
+        shape = step.group.shape if name == "keep" else step.mask.shape
+        if found.dtype != torch.bool or found.shape != shape:
+            yield f"{name} gives {found.dtype} of shape {tuple(found.shape)}; expected Bool of shape {tuple(shape)}"
+    if not objective.beta >= 0:
+        yield f"beta is {objective.beta}; expected a number of at least 0"
 
 
 def _advantages(objective: Any, batch: Batch) -> Iterator[str]:

@@ -23,10 +23,9 @@ def surprise(logp: Tensor, ref_logp: Tensor) -> Tensor:
 def with_entropy(objective: PolicyGradient, bonus: float) -> PolicyGradient:
     """The objective, which must have no KL term in its loss, minus `bonus` times the entropy of every trained token.
 
-    Tokens are added up as the objective adds them.  Rollouts without an advantage are trained on as well.  A reference
-    has to be given, although the bonus does not look at it.  Williams and Peng 1991; Mnih et al. 2016,
-    arXiv:1602.01783.
+    Tokens are added up as the objective adds them.  Rollouts without an advantage are trained on as well.  Williams and
+    Peng 1991; Mnih et al. 2016, arXiv:1602.01783.
     """
     if bonus < 0 or objective.beta:
         raise UserError(f"entropy bonus {bonus}: expected at least 0, and an objective without a KL term in its loss")
-    return replace(objective, kl=surprise, beta=bonus, needs_ref=True) if bonus else objective
+    return replace(objective, kl=surprise, beta=bonus, refers=False) if bonus else objective

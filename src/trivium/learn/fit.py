@@ -19,14 +19,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from trivium.errors import RunError
 from trivium.learn.batch import Demonstration, Rollout, Row, Rows, microbatches, pad, step_batch
-from trivium.learn.policy_gradient import PolicyGradient
 from trivium.learn.preference import Preference, pair_batch
 from trivium.learn.sft import Supervised
-from trivium.learn.types import Loss, Objective, TokenBatch
+from trivium.learn.types import Loss, Objective, RolloutObjective, TokenBatch
 from trivium.models.decoder import Decoder
 from trivium.models.logprob import completion_logprobs
 
@@ -66,13 +66,25 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one optimiser step did.  `metrics` are means over the step's tokens or sequences, by name."""
+    """What one optimiser step did.  `metrics` are means over the step's tokens or sequences, by name.
+
+    `trained_tokens` are those of the responses that were learned from, with those among them that a mask leaves out.
+    """
 
     loss: float
     grad_norm: float
     lr: float
     trained_tokens: int
     metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Rollouts to train on, their advantages within their batch, and their log-probs under the reference, if any."""
+
+    rollouts: Sequence[Rollout]
+    advantage: Tensor
+    ref: Tensor | None
 
 
 @dataclass(eq=False)
@@ -82,7 +94,7 @@ class Learner:
     `model` computes; where its type is not float32, `masters` are float32 copies that the optimiser updates and that
     are rounded back into `model` after every step, so what samples is what is trained.  `reference` is a frozen model
     for objectives with `needs_ref`.  `seed` decides input noise.  `temperature` is the one the rollouts were sampled
-    at: the policy that acts is the policy that learns.
+    at: the policy that acts is the policy that learns.  Nobody sampled demonstrations; they are learned at 1.
     """
 
     model: Decoder
@@ -129,10 +141,16 @@ class Learner:
         if not examples or not all(isinstance(e, wanted) for e in examples):
             raise ValueError(f"a {objective.kind} objective learns from a non-empty list of {wanted.__name__}")
         if wanted is Rollout:
-            return self._finish(*self._rollouts(cast(Sequence[Rollout], examples), cast(Any, objective), off_policy))
+            [part] = self._compared([cast(Sequence[Rollout], examples)], cast(Any, objective), off_policy)
+            return self._finish(*self._rollouts(part, cast(Any, objective), off_policy))
         if wanted is Demonstration:
             return self._finish(*self._demonstrations(cast(Sequence[Demonstration], examples), cast(Any, objective)))
         return self._finish(*self._pairs(cast(Sequence[Preference], examples), objective))
+
+    def updates(self, rollouts: Sequence[Rollout], objective: RolloutObjective, parts: int) -> Iterator[StepReport]:
+        """An optimiser step on each of `parts` parts of a batch; what is compared is compared over the whole batch."""
+        for part in self._compared(self.minibatches(rollouts, parts), objective, off_policy=True):
+            yield self._finish(*self._rollouts(part, objective, off_policy=True))
 
     def minibatches(self, rollouts: Sequence[Rollout], parts: int) -> list[list[Rollout]]:
         """Whole groups dealt into `parts` lists, their log-probs replaced by those of the model as it is now."""
@@ -160,23 +178,42 @@ class Learner:
         self.step_count = state["step"]
         self._round()
 
-    def _rollouts(
-        self, rollouts: Sequence[Rollout], objective: PolicyGradient, off_policy: bool
-    ) -> tuple[float, int, dict[str, float]]:
-        rows: list[Row] = [(r.prompt, r.ids, r.ids) for r in rollouts]
-        ref = self._reference_logp(rows) if objective.needs_ref else None
+    def _compared(
+        self, parts: Sequence[Sequence[Rollout]], objective: RolloutObjective, off_policy: bool
+    ) -> list[_Compared]:
+        """The parts of a batch without what the objective drops, their advantages being over the whole batch."""
+        refs = [self._reference_logp(_rows(part)) for part in parts] if objective.needs_ref else []
         if objective.needs_ref and self.temperature != 1 and not off_policy:
             # A sampler's log-probs are at temperature 1; a distance from the reference needs both at the same.
-            rollouts = self._relabelled(rollouts)
-        step = step_batch(rollouts, ref)
-        kept = [i for i, keep in enumerate(objective.keep(step).tolist()) if keep]
+            parts = [self._relabelled(part) for part in parts]
+        rollouts = [r for part in parts for r in part]
+        ref = _stacked(refs) if refs else None
+        keep = objective.keep(step_batch(rollouts, ref))
+        kept = [r for r, wanted in zip(rollouts, keep.tolist(), strict=True) if wanted]
         if not kept:
+            return [_Compared([], torch.zeros(0), None) for _ in parts]
+        ref = None if ref is None else ref[keep, : _width(kept)]
+        advantage = objective.advantages(step_batch(kept, ref))
+        found, start = [], 0
+        for flags in torch.split(keep, [len(part) for part in parts]):
+            rows = slice(start, start := start + int(flags.sum()))
+            width = _width(kept[rows])
+            found.append(
+                _Compared(
+                    kept[rows], advantage[rows] if advantage.ndim == 1 else advantage[rows, :width],
+                    None if ref is None else ref[rows, :width],
+                )
+            )  # fmt: skip
+        return found
+
+    def _rollouts(
+        self, part: _Compared, objective: RolloutObjective, off_policy: bool
+    ) -> tuple[float, int, dict[str, float]]:
+        rollouts, advantage, ref = part.rollouts, part.advantage, part.ref
+        if not rollouts:
             return 0.0, 0, {}
-        if len(kept) < len(rollouts):
-            rollouts, rows = [rollouts[i] for i in kept], [rows[i] for i in kept]
-            ref = None if ref is None else ref[kept, : max(len(r.ids) for r in rollouts)]
-            step = step_batch(rollouts, ref)
-        advantage = objective.advantages(step)
+        rows = _rows(rollouts)
+        step = step_batch(rollouts, ref)
         total = objective.count(step.mask, step.truncated)
         old = cast(Tensor, step.old_logp)
         trained = objective.trained(step.mask, step.truncated).any(1)
@@ -211,7 +248,8 @@ class Learner:
     def _demonstrations(
         self, shown: Sequence[Demonstration], objective: Supervised
     ) -> tuple[float, int, dict[str, float]]:
-        inputs = self._noisy(shown, objective) if objective.noise else [d.ids for d in shown]
+        # Noise is for those that have it: an objective need not know of inputs that differ from its labels.
+        inputs = self._noisy(shown, objective) if getattr(objective, "noise", 0) else [d.ids for d in shown]
         rows: list[Row] = [(d.prompt, read, d.ids) for d, read in zip(shown, inputs, strict=True)]
         masks = [d.mask or (True,) * len(d.ids) for d in shown]
         total = objective.count(pad(masks).bool())
@@ -220,7 +258,7 @@ class Learner:
             mask = pad([masks[i] for i in piece.index], logp.shape[1]).bool()
             return objective(TokenBatch(logp=logp, mask=mask, entropy=entropy))
 
-        return self._accumulate(rows, range(len(rows)), total, losses)
+        return self._accumulate(rows, range(len(rows)), total, losses, temperature=1.0)
 
     def _noisy(self, shown: Sequence[Demonstration], objective: Supervised) -> list[tuple[int, ...]]:
         """What the model reads in place of each demonstration: noise drawn from the step's number, so that it
@@ -256,14 +294,16 @@ class Learner:
         total: float,
         losses: Callable[[Rows, Tensor, Tensor, Tensor], Loss],
         unit: int = 1,
+        temperature: float | None = None,
     ) -> tuple[float, int, dict[str, float]]:
         """Add up the gradient of the step's loss over micro-batches; returns loss, trained tokens and mean metrics."""
+        temperature = self.temperature if temperature is None else temperature
         loss_sum, tokens = 0.0, 0
         sums: dict[str, tuple[float, float]] = {}
         with self._collecting():
             for piece in microbatches(rows, self.max_tokens, units, unit):
                 logp, entropy, mask = completion_logprobs(
-                    self.model, piece.prompts, piece.inputs, targets=piece.targets, temperature=self.temperature
+                    self.model, piece.prompts, piece.inputs, targets=piece.targets, temperature=temperature
                 )
                 loss = losses(piece, logp, entropy, mask)
                 if loss.sum.requires_grad:
@@ -299,7 +339,7 @@ class Learner:
 
     def _relabelled(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
         """The rollouts with the log-probs of the model as it is now, at the learner's temperature."""
-        logp = self._logp(self.model, [(r.prompt, r.ids, r.ids) for r in rollouts]).tolist()
+        logp = self._logp(self.model, _rows(rollouts)).tolist()
         return [replace(r, logprobs=tuple(row[: len(r.ids)])) for r, row in zip(rollouts, logp, strict=True)]
 
     def _reference_logp(self, rows: Sequence[Row]) -> Tensor:
@@ -340,6 +380,20 @@ class Learner:
                 p.copy_(master)
 
 
+def _rows(rollouts: Sequence[Rollout]) -> list[Row]:
+    return [(r.prompt, r.ids, r.ids) for r in rollouts]
+
+
+def _width(rollouts: Sequence[Rollout]) -> int:
+    return max((len(r.ids) for r in rollouts), default=0)
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    """Float[B,T] of the parts of a batch, 0 on the right."""
+    width = max(part.shape[1] for part in parts)
+    return torch.cat([F.pad(part, (0, width - part.shape[1])) for part in parts])
+
+
 @torch.no_grad()
 def _collect(master: Tensor, p: Tensor) -> None:
     """Move a gradient of the computing type into its float32 master: many small ones must not round away.
@@ -366,7 +420,6 @@ def fit(
         if not examples:
             yield []
         elif updates > 1 and isinstance(examples[0], Rollout):
-            parts = learner.minibatches(cast(Sequence[Rollout], examples), updates)
-            yield [learner.step(part, objective, off_policy=True) for part in parts]
+            yield list(learner.updates(cast(Sequence[Rollout], examples), cast(Any, objective), updates))
         else:
             yield [learner.step(examples, objective)]

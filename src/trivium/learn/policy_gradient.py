@@ -51,7 +51,9 @@ class PolicyGradient:
 
     `keep` says which rollouts of a step are trained at all: the loop drops the others, and may sample more, before it
     asks for `advantages` and `count`.  `drop_truncated` takes rollouts that hit the length cap out of the loss, but not
-    out of their group's statistics.  `grouped` promises that a group whose rewards are all equal has advantage 0.
+    out of their group's statistics.  `refers` says that `kl` looks at the reference, and is not something else that is
+    to stay small.  `grouped` promises that a group whose rewards are all equal has advantage 0, and
+    `on_policy` says that no ratio corrects for rollouts which another policy sampled than the one that is updated.
     """
 
     advantage: Callable[[StepBatch], Tensor]
@@ -60,9 +62,11 @@ class PolicyGradient:
     aggregate: Callable[[Tensor, Tensor], tuple[Tensor, float]]
     kl: Callable[[Tensor, Tensor], Tensor] = k3
     beta: float = 0.0
+    refers: bool = True
     keep: Callable[[StepBatch], Tensor] = everything
     drop_truncated: bool = False
     grouped: bool = True
+    on_policy: bool = False
     needs_ref: bool = False
     needs_old: bool = True
     kind: ClassVar[Kind] = "policy-gradient"
@@ -93,7 +97,9 @@ class PolicyGradient:
         surrogate = self.surrogate(logp, ratio, advantage)
         loss = -surrogate.value
         if self.beta:
-            ref = required(batch.ref_logp, "ref_logp", "beta > 0 penalises the distance from the reference")
+            ref = logp.detach()
+            if self.refers:
+                ref = required(batch.ref_logp, "ref_logp", "beta > 0 penalises the distance from the reference")
             loss = loss + self.beta * self.kl(logp, ref.masked_fill(~mask, 0.0))
         if batch.weight is not None:
             loss = loss * batch.weight.masked_fill(~mask, 0.0)
@@ -179,6 +185,7 @@ def rloo(*, beta: float = 0.0) -> PolicyGradient:
         ratio=token_ratio,
         surrogate=reinforce,
         aggregate=sequence_sum,
+        on_policy=True,
         needs_ref=beta > 0,
         needs_old=beta > 0,
     )

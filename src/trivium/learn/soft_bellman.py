@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from trivium.errors import UserError
-from trivium.learn.advantage import return_to_go
+from trivium.learn.advantage import highest, return_to_go, total
 from trivium.learn.aggregate import token_mean
 from trivium.learn.policy_gradient import PolicyGradient
 from trivium.learn.ratio import token_ratio
@@ -55,11 +55,10 @@ def bellman_gap(step: StepBatch, *, beta: float, values: Tensor | None = None, s
 
 def soft_value(step: StepBatch, beta: float) -> Tensor:
     """beta log mean_G exp(R / beta), Float[B]: what a prompt is worth, seen from the samples of its group."""
-    index = torch.unique(step.group, return_inverse=True)[1]
-    top = torch.full_like(step.reward, -torch.inf).scatter_reduce(0, index, step.reward, "amax")[index]
+    top = highest(step.reward, step.group)
     spread = ((step.reward - top) / beta).exp()
-    total, size = (torch.zeros_like(top).index_add(0, index, x)[index] for x in (spread, torch.ones_like(top)))
-    return top + beta * (total / size).log()
+    mean = total(spread, step.group) / total(torch.ones_like(top), step.group)
+    return top + beta * mean.log()
 
 
 def reference_kl(logp: Tensor, ref_logp: Tensor) -> Tensor:

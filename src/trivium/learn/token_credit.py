@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from trivium.errors import UserError
+from trivium.learn.advantage import highest, lowest
 from trivium.learn.aggregate import token_mean
 from trivium.learn.policy_gradient import PolicyGradient
 from trivium.learn.ratio import token_ratio
@@ -27,12 +28,8 @@ def signed_mean(step: StepBatch) -> Tensor:
     N is the number of all tokens, N(sign) that of the rows with rewards of this sign, so that a mean over all tokens is
     one over the paid and one over the fined.
     """
-    index = torch.unique(step.group, return_inverse=True)[1]
-    low, high = (
-        torch.full_like(step.reward, start).scatter_reduce(0, index, step.reward, how)[index]
-        for start, how in ((torch.inf, "amin"), (-torch.inf, "amax"))
-    )
-    reward = torch.where(high > low, step.reward, 0.0)
+    differ = highest(step.reward, step.group) > lowest(step.reward, step.group)
+    reward = torch.where(differ, step.reward, 0.0)
     lengths = step.lengths.to(reward.dtype)
     share = torch.zeros_like(reward)
     for mine in (reward > 0, reward < 0):
@@ -51,7 +48,7 @@ def signed_reinforce(*, beta: float = 0.01) -> PolicyGradient:
         raise UserError(f"signed-reinforce: beta={beta}; expected a number of at least 0")
     return PolicyGradient(
         advantage=signed_mean, ratio=token_ratio, surrogate=reinforce, aggregate=token_mean, beta=beta,
-        needs_ref=beta > 0, needs_old=False,
+        on_policy=True, needs_ref=beta > 0, needs_old=False,
     )  # fmt: skip
 
 

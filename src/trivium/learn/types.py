@@ -135,7 +135,7 @@ class Loss:
 
 
 class Objective(Protocol[BatchT]):
-    """Maps a batch to a `Loss`.  Policy gradients also have `advantages(step)` and `keep(step)`."""
+    """Maps a batch to a `Loss`.  Those that learn from rollouts are a `RolloutObjective`."""
 
     @property
     def kind(self) -> Kind:
@@ -153,6 +153,23 @@ class Objective(Protocol[BatchT]):
         """The denominator of any set of rows, from their masks alone (for pairs: the chosen masks)."""
 
     def __call__(self, batch: BatchT) -> Loss: ...
+
+
+class RolloutObjective(Objective[TokenBatch], Protocol):
+    """An objective of kind `policy-gradient`."""
+
+    @property
+    def beta(self) -> float:
+        """Weight of what the loss has besides advantages.  At 0, rows without an advantage are not computed."""
+
+    def keep(self, step: StepBatch) -> Tensor:
+        """Bool[B]: which rollouts are trained at all; the others are dropped before anything else is asked."""
+
+    def advantages(self, step: StepBatch) -> Tensor:
+        """Float[B] or Float[B,T], once for a whole batch."""
+
+    def trained(self, mask: Tensor, truncated: Tensor | None) -> Tensor:
+        """Bool[B,T]: the tokens that enter the loss."""
 
 
 def _check_shape(name: str, value: Tensor | None, shape: tuple[int, ...]) -> None:

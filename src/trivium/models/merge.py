@@ -3,7 +3,6 @@
 A state maps names to tensors, as `state_dict` gives it.  The task vector of a tuned model is tuned - base, by name, in
 float32: in bfloat16 small differences round away.  Vectors that are merged must have the same names and shapes.
 
-    average     mean of the weights                           Wortsman et al. 2022 (model soups), arXiv:2203.05482
     combined    sum_k a_k v_k, to be added to the base        Ilharco et al. 2022 (task arithmetic), arXiv:2212.04089
     ties        trim, elect a sign, average those that agree  Yadav et al. 2023 (TIES), arXiv:2306.01708
     dropped     drop entries at random, rescale the others    Yu et al. 2023 (DARE), arXiv:2311.03099
@@ -20,8 +19,6 @@ from torch import Tensor
 State = Mapping[str, Tensor]
 Vector = dict[str, Tensor]
 """A task vector: float32 and shaped like the state, by name."""
-Scope = Literal["global", "tensor"]
-"""Whether the smallest entries are found among all of a vector, or in every tensor by itself."""
 
 
 class Way(NamedTuple):
@@ -44,12 +41,6 @@ def added(base: State, vector: State, scale: float = 1.0) -> dict[str, Tensor]:
     return {name: (w.float() + scale * vector[name].float()).to(w.dtype) for name, w in base.items()}
 
 
-def average(states: Sequence[State]) -> dict[str, Tensor]:
-    """The mean of models' weights, in the types of the first."""
-    total = combined(states, [1 / len(states)] * len(states))
-    return {name: total[name].to(w.dtype) for name, w in states[0].items()}
-
-
 def combined(vectors: Sequence[State], scales: Sequence[float]) -> Vector:
     """sum_k scale_k vector_k."""
     _same(vectors)
@@ -59,21 +50,16 @@ def combined(vectors: Sequence[State], scales: Sequence[float]) -> Vector:
     }
 
 
-def trimmed(vector: State, *, keep: float, scope: Scope = "global") -> Vector:
+def trimmed(vector: State, *, keep: float) -> Vector:
     """The share `keep` of entries that are largest in size, and 0 in place of the others.
 
-    TIES ranks the entries of the whole vector (`global`); later codes rank within each tensor.  At least one entry
-    stays wherever entries are ranked; ties stay together.
+    The entries of the whole vector are ranked, as in TIES; later codes rank within each tensor.  At least one entry
+    stays; ties stay together.
     """
     if not 0 < keep <= 1:
         raise ValueError(f"keep={keep}; expected a share above 0 and at most 1")
-    whole = _threshold(torch.cat([v.float().abs().flatten() for v in vector.values()]), keep)
-    out = {}
-    for name, v in vector.items():
-        size = v.float().abs()
-        least = whole if scope == "global" else _threshold(size.flatten(), keep)
-        out[name] = v.float() * (size >= least)
-    return out
+    least = _threshold(torch.cat([v.float().abs().flatten() for v in vector.values()]), keep)
+    return {name: v.float() * (v.float().abs() >= least) for name, v in vector.items()}
 
 
 def elected(vectors: Sequence[State]) -> Vector:
@@ -87,12 +73,12 @@ def elected(vectors: Sequence[State]) -> Vector:
     return out
 
 
-def ties(vectors: Sequence[State], *, keep: float, scope: Scope = "global") -> Vector:
+def ties(vectors: Sequence[State], *, keep: float) -> Vector:
     """TIES: each vector trimmed to the share `keep` (0.2 in the paper), then `elected`.
 
     Some codes name the share that is removed instead.
     """
-    return elected([trimmed(v, keep=keep, scope=scope) for v in vectors])
+    return elected([trimmed(v, keep=keep) for v in vectors])
 
 
 def dropped(vector: State, *, rate: float, seed: int) -> Vector:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trivium.errors import UserError
+from trivium.store.files import sync_folder
 from trivium.store.traces import COLUMNS
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def query(run: Run, sql: str) -> list[dict[str, Any]]:
 
 
 def compact(path: Path) -> None:
-    """Replace `traces-X.jsonl` by an equal `traces-X.parquet`; at every instant at least one of them is complete."""
+    """Replace `traces-X.jsonl` by an equal `traces-X.parquet`; at every instant one of them is wholly on the disk."""
     import duckdb
 
     target = path.with_suffix(".parquet")
@@ -42,7 +43,10 @@ def compact(path: Path) -> None:
         # Small row groups: one trace of a big run is read in 10 ms instead of 0.3 s, and less memory is needed here.
         options = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 2048"
         db.execute(f"COPY ({_lines(path, torn=False)}) TO {_quoted(temporary)} ({options})")
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
     os.replace(temporary, target)
+    sync_folder(path.parent)
     path.unlink()
 
 

@@ -26,7 +26,7 @@ from typing import IO, Any
 
 from trivium.errors import RunError, UserError
 from trivium.store import machine
-from trivium.store.files import disk, json_line, own_folder, read_lines, sync_folder, sync_tree, write_json
+from trivium.store.files import disk, finite, json_line, own_folder, read_lines, sync_folder, sync_tree, write_json
 from trivium.store.query import compact
 from trivium.store.traces import trace_line
 from trivium.types import Problem, Trace
@@ -42,6 +42,7 @@ class Run:
         self.path = path
         self._appending: dict[str, IO[bytes]] = {}
         self._lock: IO[bytes] | None = None
+        self._ending: dict[str, Any] | None = None
 
     @classmethod
     def create(cls, root: Path, name: str | None, settings: Mapping[str, Any]) -> Run:
@@ -121,6 +122,8 @@ class Run:
     @property
     def result(self) -> dict[str, Any] | None:
         """The content of result.json, or `None` while the run is not finished."""
+        if self._ending is not None:
+            return self._ending
         path = self.path / "result.json"
         return _read(path) if path.exists() else None
 
@@ -191,18 +194,25 @@ class Run:
             else:
                 path.unlink()
 
-    def finish(self, result: Mapping[str, Any]) -> None:
-        """Write result.json, then turn the traces into Parquet files.
+    def finish(self, result: Mapping[str, Any], report: Callable[[Run], object] = lambda run: None) -> None:
+        """Turn the traces into Parquet files, let `report` write what is made of the result, then write result.json.
+
+        It comes last, since a run that has it is never taken up again; all that comes before can be done anew.
 
         Raises:
-            RunError: the disk is full; result.json is then absent or complete, and no trace is lost.
+            RunError: the disk is full; there is no result.json then, and no trace is lost.
         """
         self._own()
         self._release_files()
-        write_json(self.path / "result.json", result)
         for path in sorted(self.path.glob("traces-*.jsonl")):
             with disk(path):
                 compact(path)
+        self._ending = json.loads(json.dumps(finite(result)))  # what will be read from the file
+        try:
+            report(self)
+            write_json(self.path / "result.json", result)
+        finally:
+            self._ending = None
 
     def discard_if_empty(self) -> None:
         """Remove the folder of a run that has recorded nothing, such as one whose settings were refused."""

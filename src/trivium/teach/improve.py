@@ -266,12 +266,13 @@ class Improving(Training):
         return self.run.path / "start.pt"
 
     def _finish(self) -> dict[str, Any]:
-        """Write the result, then the report from it."""
-        self.progress.seconds += time.perf_counter() - self._began
-        result = self._result()
-        self.run.finish(result)
+        """Write the report, then the result, and leave no weights behind but those of the model folder."""
+        if hasattr(self, "learner"):
+            del self.learner
+        self._checkpoint()  # which takes the place of one with the learner's state
         self._start.unlink(missing_ok=True)
-        write_report(self.run)
+        result = self._result()
+        self.run.finish(result, write_report)
         return result
 
     def _result(self) -> dict[str, Any]:

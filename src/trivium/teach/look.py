@@ -13,12 +13,13 @@ from typing import Any
 import psutil
 import torch
 
+from trivium.data.pool import Pool
 from trivium.learn.batch import Row, microbatches, pad
 from trivium.models.logprob import completion_logprobs
 from trivium.rewards.composite import parse_rewards
 from trivium.search.driver import VERIFY_TIMEOUT, Judge
 from trivium.tasks import task as make_task
-from trivium.teach.parts import local_policy, make_objective
+from trivium.teach.parts import at_most, local_policy, make_objective
 from trivium.teach.progress import diagnosis
 from trivium.teach.rollout import Rollouts, Sampler
 from trivium.teach.settings import LearnSettings
@@ -42,7 +43,9 @@ def look(settings: LearnSettings) -> dict[str, Any]:
     sampling = Sampling(temperature=settings.temperature, max_tokens=limit)
     reward = parse_rewards(settings.reward, max_tokens=limit)
     sampler = Sampler(policy, Judge(task, VERIFY_TIMEOUT), reward, sampling, SAMPLES)
-    drawn = sampler.sample(task.problems("dev", PROMPTS, settings.seed), settings.seed)
+    # A task without dev problems is looked at through those that it would be taught on.
+    problems = at_most(task, "dev", PROMPTS, settings.seed) or Pool(task, settings.seed).take(0, PROMPTS)
+    drawn = sampler.sample(problems, settings.seed)
     lengths = sorted(t.usage.sampled_tokens for t in drawn.traces)
     ended = statistics.mean(t.finish != "length" for t in drawn.traces)
     unparsed = statistics.mean(t.verdict is not None and t.verdict.status == "unparseable" for t in drawn.traces)

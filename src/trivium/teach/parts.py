@@ -5,14 +5,15 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from trivium.errors import Unsupported
+from trivium.errors import TooFewProblems, Unsupported
 from trivium.learn import OBJECTIVES
 from trivium.learn.types import Objective
+from trivium.policies import POLICIES
 from trivium.policies import policy as make_policy
-from trivium.policies.folder import DTYPES
 from trivium.policies.local import LocalPolicy
 from trivium.registry import format_spec, parse_spec
 from trivium.teach.settings import RunSettings
+from trivium.types import Problem, Split, Task
 
 
 def local_policy(settings: RunSettings, dtype: str = "") -> LocalPolicy:
@@ -21,6 +22,11 @@ def local_policy(settings: RunSettings, dtype: str = "") -> LocalPolicy:
     Raises Unsupported for a policy whose weights are not here.
     """
     name, args, options = parse_spec(settings.policy)
+    if dtype:
+        if name not in POLICIES.where:  # a folder
+            name, args, options = parse_spec(f"hf:{settings.policy}")
+        # Loaded in the type that is fastest today and turned into this one, weights would keep the rounding of both.
+        options["dtype"] = dtype
     if name == "tiny":
         options.setdefault("seed", str(settings.seed))
     made = make_policy(format_spec(name, options, args))
@@ -29,8 +35,15 @@ def local_policy(settings: RunSettings, dtype: str = "") -> LocalPolicy:
             f"policy {settings.policy} cannot be taught: its weights are not in Trivium's own engine. Policies that"
             " can: tiny, smollm2, and hf with a Llama-, Qwen2-, Qwen3- or GPT-2-style model"
         )
-    made.model.to(DTYPES.get(dtype, made.model.head.dtype))
     return made
+
+
+def at_most(task: Task, split: Split, n: int, seed: int) -> list[Problem]:
+    """The first `n` problems of a split, or all there are where these are fewer, even none."""
+    try:
+        return task.problems(split, n, seed)
+    except TooFewProblems as few:
+        return task.problems(split, few.available, seed) if few.available else []
 
 
 def make_objective(spec: str, max_tokens: int) -> Objective[Any]:

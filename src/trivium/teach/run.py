@@ -17,7 +17,7 @@ from trivium.rewards.composite import parse_rewards
 from trivium.search.driver import VERIFY_TIMEOUT, Judge
 from trivium.store import Run
 from trivium.teach import Listen
-from trivium.teach.parts import local_policy, make_objective
+from trivium.teach.parts import at_most, local_policy, make_objective
 from trivium.teach.progress import diagnosis, make_result, mean, merge, signal_row
 from trivium.teach.rollout import Rollouts, Sampler
 from trivium.teach.settings import LearnSettings
@@ -37,6 +37,15 @@ class Teaching(Training):
         self.objective = make_objective(settings.objective, self.limit)
         if settings.updates > 1 and self.objective.kind != "policy-gradient":
             raise UserError(f"--updates {settings.updates}: only rollouts are learnt from in parts; leave it out")
+        if settings.updates > 1 and getattr(self.objective, "on_policy", False):
+            raise UserError(
+                f"--updates {settings.updates}: {settings.objective} has no ratio to correct for rollouts that were"
+                " sampled before the first of them; leave it out, or choose another --objective"
+            )
+        if settings.eval_every and not at_most(self.task, "dev", 1, settings.seed):
+            raise UserError(
+                f"--eval-every {settings.eval_every}: task {settings.task} has no dev problems; leave it out"
+            )
         self.sampling = Sampling(temperature=settings.temperature, max_tokens=self.limit)
         self.reward = parse_rewards(settings.reward, max_tokens=self.limit)
 
@@ -196,10 +205,9 @@ class Teaching(Training):
         )  # fmt: skip
 
     def _finish(self) -> dict[str, Any]:
-        """Write the result, then the report from it."""
+        """Write the report, then the result."""
         p = self.progress
         p.seconds += time.perf_counter() - self._began
         result = make_result(self.settings, p, self.problems, self.run.path)
-        self.run.finish(result)
-        write_report(self.run)
+        self.run.finish(result, write_report)
         return result

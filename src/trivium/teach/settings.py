@@ -72,7 +72,9 @@ class RunSettings:
 
     task: str | None = _preset("task", "What to teach; see: trivium list tasks.")
     policy: str = _option("smollm2", "Whom to teach; see: trivium list policies.")
-    max_tokens: int | None = _preset("max_tokens", "Longest response in tokens.")
+    max_tokens: int | None = _option(
+        None, "Longest response in tokens.  [default: the task's; 32 for the default task with a pretrained policy]"
+    )
     warmup_steps: int | None = _preset(
         "warmup_steps", "Supervised steps on program-written solutions before learning; 0: none."
     )
@@ -98,6 +100,8 @@ class RunSettings:
             value, least = getattr(self, own.name), _LEAST.get(own.name)
             if value is not None and least is not None and not value >= least:
                 raise UserError(f"--{own.name.replace('_', '-')} {value}: expected at least {least}")
+        if not 0 <= self.beta2 < 1:
+            raise UserError(f"--beta2 {self.beta2}: expected at least 0 and below 1")
         if not getattr(self, "temperature", 1.0) > 0:
             raise UserError("--temperature 0 gives every sample of a group the same answer; expected above 0")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import signal
 import threading
 import time
@@ -34,9 +33,10 @@ from trivium.search.evaluate import Evaluation, evaluate
 from trivium.stats import wilson
 from trivium.store import Run
 from trivium.store.files import disk
+from trivium.store.machine import cores
 from trivium.tasks import task as make_task
 from trivium.teach import Listen
-from trivium.teach.parts import local_policy
+from trivium.teach.parts import at_most, local_policy
 from trivium.teach.progress import Progress
 from trivium.teach.settings import RunSettings
 from trivium.types import Budget, Sampling, Split, Trace
@@ -56,7 +56,7 @@ class Training(ABC):
         self.task = make_task(str(settings.task))
         self.problems = self.task.problems("test", settings.eval_n, settings.seed)
         self.limit = settings.max_tokens or self.task.max_tokens
-        torch.set_num_threads(settings.threads or os.cpu_count() or 1)
+        torch.set_num_threads(settings.threads or cores())
         self.progress, saved = self._load()
         self.policy: LocalPolicy = local_policy(settings, self.progress.dtype)
         self.policy.weights_version = self.progress.weights_version
@@ -177,11 +177,15 @@ class Training(ABC):
         label: str = "",
         kept: tuple[str, int] | None = None,
     ) -> Evaluation:
-        """Run a method over the held-out problems, telling how far it is.
+        """Run a method over the held-out problems, or over as many of another split, telling how far it is.
 
-        `kept` is the stage and step that the traces are kept under, if not these.
+        `kept` is the stage and step that the traces are kept under, if not these.  Of a split that has fewer problems
+        all are taken.
         """
-        began, last, done, right, n = time.perf_counter(), 0.0, 0, 0, len(self.problems)
+        problems = self.problems
+        if split != "test":
+            problems = at_most(self.task, split, len(problems), self._common.seed)
+        began, last, done, right, n = time.perf_counter(), 0.0, 0, 0, len(problems)
 
         def listen(trace: Trace) -> None:
             nonlocal last, done, right
@@ -200,7 +204,6 @@ class Training(ABC):
         )  # fmt: skip
         self.progress.evaluation_seconds = time.perf_counter() - began
         self.progress.evaluation_tokens += found.usage.sampled_tokens
-        problems = self.problems if split == "test" else self.task.problems(split, n, self._common.seed)
         self.run.traces(*(kept or (stage, self.progress.step)), found.traces, problems)
         return found
 
