@@ -126,7 +126,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A hard allowance for one attempt at one question, in any of these units; `None` is unlimited."""
+    """A hard allowance for one attempt at one question, in any of these units; `None` is unlimited.
+
+    Only `calls` may end above its limit, by the last one granted, where a policy needs several requests to answer it.
+    """
 
     sampled_tokens: int | None = None
     total_tokens: int | None = None

@@ -14,7 +14,9 @@ import pytest
 
 from trivium.errors import ContextFull, RunError, UnknownName, Unsupported, UserError
 from trivium.policies import policy
-from trivium.types import Message, Request, Sampling, Segment
+from trivium.search.driver import solve
+from trivium.search.lm import LM
+from trivium.types import Answer, Budget, Message, Problem, Question, Request, Sampling, Segment
 
 pytestmark = pytest.mark.enable_socket
 ASK = Request((Message("user", "What is 1 + 1?"),), Sampling(max_tokens=50), seed=2**40 + 7)
@@ -305,3 +307,19 @@ def test_targets_that_cannot_be_read(target: str) -> None:
 def test_a_named_key_that_is_not_set() -> None:
     with pytest.raises(UserError, match="export NO_SUCH_KEY"):
         policy("openai:m@http://h/v1,key_env=NO_SUCH_KEY")
+
+
+def test_every_request_that_was_made_counts_as_a_call(server: Server) -> None:
+    server.script = lambda body, i: (200, chat(body | {"n": 1}, ("Answer: 1",)), {})
+    model = policy(f"openai:m@{server.url},backoff=0.01")
+
+    async def votes(question: Question, lm: LM) -> Answer:
+        chains = await lm.sample(question, n=5)
+        lm.offer(chains[0].answering(str(len(chains))))
+        await lm.sample(question)
+        raise AssertionError("five calls were made where three were allowed")
+
+    about = Problem(Question("q", ASK.messages, "number"), 1, "", "k", "test", "toy")
+    [trace] = solve(votes, [about], model, budget=Budget(calls=3))
+    assert (trace.answer, trace.finish, trace.usage.calls) == ("5", "budget", 5)
+    assert len(server.bodies) == 5

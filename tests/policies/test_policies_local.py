@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_models import CONTEXT, EOS, hf_model, local
 
-from trivium.errors import UserError
+from trivium.errors import RunError, UserError
 from trivium.policies.folder import load
 from trivium.policies.local import LocalPolicy
 from trivium.types import Message, Policy, Request, Sampling, Segment, Usage
@@ -255,3 +255,47 @@ def test_a_talk_reads_only_its_newest_turn():
     whole = [len(policy.encode(tuple(said[:n]))) for n in (1, 3, 5)]
     assert computed[:2] == whole[:2]
     assert computed[2] < whole[2] - whole[1] + 10, "the newest turn and the words that open an answer"
+
+
+def test_what_was_read_outlives_a_pause_but_not_the_weights():
+    policy = local()
+
+    async def go():
+        cached = []
+        for pause in (0.0, 0.05, 0.05):
+            await asyncio.sleep(pause)
+            [answer] = await policy.sample(ask("go on", stop=("\x00",)))
+            cached.append(answer.usage.cached_tokens)
+        with torch.no_grad():
+            policy.model.blocks[0].qkv.weight.mul_(1.5)
+        await asyncio.sleep(0.05)
+        [answer] = await policy.sample(ask("go on", stop=("\x00",)))
+        return [*cached, answer.usage.cached_tokens]
+
+    prompt = len(policy.encode((Message("user", "go on"),)))
+    assert asyncio.run(go()) == [0, prompt - 1, prompt - 1, 0]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("how", ["close", "cancel"])
+def test_closing_leaves_nobody_waiting(begun, how):
+    policy = local()
+    (expected,) = sample(policy, ask("b", seed=5))
+
+    async def go():
+        steps = policy.engine.counters.steps
+        calls = [asyncio.create_task(policy.sample(ask(text, max_tokens=60, n=2))) for text in ("a", "b")]
+        while policy._pump is None or policy._pump.done() or (begun and policy.engine.counters.steps < steps + 2):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if how == "close":
+            await policy.close()
+        else:
+            policy._pump.cancel()
+        told = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
+        assert [type(error) for error in told] == [RunError, RunError]
+        assert not policy.engine.busy
+        return await policy.sample(ask("b", seed=5))
+
+    [again] = asyncio.run(go())
+    assert again.segment.ids == expected[0].segment.ids

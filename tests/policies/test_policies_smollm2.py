@@ -70,3 +70,24 @@ def test_a_disk_without_room_is_said_before_anything_is_fetched(monkeypatch, tmp
     with pytest.raises(RunError, match=r"takes 542 MB and .* has 17 MB left"):
         fetch(said.append)
     assert not said
+
+
+@pytest.mark.parametrize("other", ["whole", "broken", None])
+def test_a_folder_that_another_process_made_meanwhile_is_kept(monkeypatch, tmp_path, other):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("trivium.policies.smollm2._installed", lambda: tmp_path / "some.gguf")
+
+    def make(folder, name, text):
+        folder.mkdir(parents=True)
+        (folder / name).write_text(text)
+
+    def convert(gguf, folder):
+        if other is not None:
+            make(cache_folder(), "model.safetensors" if other == "whole" else "config.json", "theirs")
+        make(folder, "model.safetensors", "ours")
+
+    monkeypatch.setattr("trivium.policies.smollm2._convert", convert)
+    folder = fetch()
+    assert (folder / "model.safetensors").read_text() == ("theirs" if other == "whole" else "ours")
+    assert [path.name for path in folder.iterdir()] == ["model.safetensors"]
+    assert list(folder.parent.iterdir()) == [folder], "no part is left behind"

@@ -9,9 +9,9 @@ from typing import Any
 
 import attempts
 import pytest
-from attempts import Poll, in_any_concurrency, notes, score
+from attempts import Poll, in_any_concurrency, notes, reads_at_most, score
 
-from trivium.errors import UserError
+from trivium.errors import ContextFull, UserError
 from trivium.policies import policy
 from trivium.policies.scripted import Scripted, Turn, endless, rambling
 from trivium.search import method
@@ -300,3 +300,18 @@ def test_the_critic_is_asked_by_name() -> None:
     trace = ask("plan-and-replan:max_steps=2,breadth=6", Poll(script))
     assert DOUBT in asked
     assert trace.usage.judge_calls > 0
+
+
+@pytest.mark.parametrize("spec", METHODS)
+def test_an_episode_that_outgrows_the_context_is_over_and_judged(spec: str) -> None:
+    built, [problem] = house()
+    asked = len(problem.question.messages[0].content)
+    model = reads_at_most(asked + 260, lambda turn: " go hall\n")
+    [trace] = solve(method(spec), [problem], model, task=built)
+    assert not trace.error
+    assert trace.verdict is not None
+    assert not trace.verdict.correct
+    assert 1 <= len(action_lines(trace.response)) <= trace.usage.tool_steps
+    assert trace.finish == "length" or "history" in spec
+    with pytest.raises(ContextFull):
+        solve(method(spec), [problem], reads_at_most(asked - 1, lambda turn: " go hall\n"), task=built)

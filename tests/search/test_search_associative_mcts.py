@@ -6,6 +6,7 @@ import itertools
 
 import attempts
 import pytest
+from attempts import reads_at_most
 
 from trivium.errors import UnknownName
 from trivium.policies.scripted import Script, Scripted, Turn
@@ -82,3 +83,10 @@ def test_the_value_is_that_of_the_step_and_a_share_of_the_associations() -> None
 def test_associations_are_short() -> None:
     trace = ask("associative-mcts:n=4,association_tokens=5", lambda turn: told(turn, "The sky is blue."))
     assert {len(n.segment.ids) for n in trace.nodes if n.note == "association"} == {5}
+
+
+def test_an_association_that_does_not_fit_is_left_out() -> None:
+    asked = len(QUESTION.messages[0].content) + len("first step\n")
+    trace = attempts.ask("associative-mcts:n=4", reads_at_most(asked + 20, told), about=PROBLEM, max_tokens=80)
+    assert trace.answer == "2"
+    assert trace.finish == "stop"

@@ -466,6 +466,20 @@ def test_acting_in_a_world_until_it_is_over() -> None:
     assert len(task.made) == len(PROBLEMS), "each attempt has a world of its own"
 
 
+def test_a_world_that_hangs_is_left_to_itself() -> None:
+    async def walk(question: Question, lm: LM) -> list[object]:
+        seen: list[object] = [await lm.reset(), await lm.act("east")]
+        for action in ("hang", "east"):
+            with pytest.raises(RunError):
+                await lm.act(action)
+        return [*seen, await lm.reset(), await lm.act("east")]
+
+    task = World()
+    [trace] = solve(told(walk), PROBLEMS[:1], policy("scripted"), task=task, verify_timeout=0.2)
+    assert trace.answer == "['at 0', ('at 1', False), 'at 0', ('at 1', False)]"
+    assert [world.at for world in task.made] == [1, 1], "the step that hangs still has the first one as it was"
+
+
 @pytest.mark.parametrize(
     ("actions", "message"),
     [
@@ -608,6 +622,27 @@ def test_scoring_waits_for_what_others_give_back() -> None:
     assert result(both, policy("scripted:delay=0.001"), Budget(total_tokens=room)) == "'stop1'"
 
 
+@pytest.mark.parametrize("error", [ContextFull("too long"), None])
+def test_scoring_that_is_refused_is_a_call_and_no_tokens(error: ContextFull | None) -> None:
+    class Picky(Scripted):
+        async def score(self, request: Request, continuations: Sequence[Segment]) -> list[tuple[float, ...]]:
+            if error is not None:
+                raise error
+            await asyncio.sleep(60)
+            raise AssertionError("unreachable")
+
+    async def refused(question: Question, lm: LM) -> str:
+        call = lm.score(question, [Segment("model", (1,))])
+        with pytest.raises(ContextFull if error is not None else TimeoutError):
+            await asyncio.wait_for(call, 0.05)
+        return str([lm.left["calls"], lm.left["total_tokens"]])
+
+    room = len(PROMPT) + 1
+    left = [1, room if error is not None else 0]
+    budget = Budget(calls=2, total_tokens=room)
+    assert result(refused, Picky(sums()), budget) == repr(str(left)), "of one that is cut off all is booked"
+
+
 # What cannot be reached
 
 
@@ -705,6 +740,7 @@ def test_no_attribute_cell_or_frame_leads_a_method_to_the_reference() -> None:
         walk([lm, question], "now")
         walk(sys._getframe(), "frame")
         walk(asyncio.current_task(), "task")
+        await lm.reset()  # the world that hangs is out of reach
         errors = [
             await caught(lm.act("break")),
             await caught(lm.voice("other").sample(question, top_k=3)),

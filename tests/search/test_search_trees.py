@@ -6,6 +6,7 @@ import itertools
 import math
 import tracemalloc
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import attempts
 import pytest
@@ -15,12 +16,12 @@ from hypothesis import strategies as st
 
 from trivium.errors import UserError
 from trivium.policies import policy
-from trivium.policies.scripted import Script
+from trivium.policies.scripted import Script, Scripted
 from trivium.search import METHODS, method
 from trivium.search.driver import Method, solve
 from trivium.search.lm import LM, Chain
 from trivium.search.tree import Ends, Steps, TreeNode, distinct, likelihood, puct, uct
-from trivium.types import Answer, Budget, Message, Problem, Question, Sampling, Trace
+from trivium.types import Answer, Budget, Completion, Message, Problem, Question, Request, Sampling, Trace, Usage
 
 QUESTION = Question("q", (Message("user", "Which way?"),), "number")
 PROBLEM = Problem(QUESTION, 1, "Answer: 1", "k", "test", "toy")
@@ -123,7 +124,7 @@ def test_ends_prefer_answers_then_whole_chains_then_value_and_vote_without_abste
 def test_beam_keeps_the_best_beginnings_and_a_finished_one_competes_at_the_end() -> None:
     script = ways(
         {
-            "": ["a+1\n", "b+2\n", "c+3\n", "Answer: 7 +4"],
+            "": ["a+1\n", "b+2\n", "c+3\n", "+4 Answer: 7"],
             "b+2\n": ["Answer: 2"],
             "c+3\n": ["d+0\n", "e+5\n", "f+1\n"],
             "c+3\ne+5\n": ["Answer: 9"],
@@ -344,3 +345,38 @@ def test_every_token_is_accounted_for(spec: str) -> None:
     for trace in solve(method(spec), SUMS, policy("scripted:p=0.5")):
         sampled = sum(len(n.segment.ids) for n in trace.nodes if n.segment.source == "model")
         assert trace.usage.sampled_tokens == sampled
+
+
+class Bare(Scripted):
+    """Shows neither token ids nor log-probs, as some endpoints do; it charges what it draws all the same."""
+
+    capabilities = frozenset({"prefix"})  # type: ignore[assignment]
+
+    async def sample(self, request: Request) -> list[Completion]:
+        done = await Scripted.sample(self, request)
+        return [replace(c, segment=replace(c.segment, ids=(), logprobs=())) for c in done]
+
+
+def test_tokens_that_are_not_shown_count_as_they_are_charged() -> None:
+    async def grow(question: Question, lm: LM) -> Answer:
+        steps, chain = Steps(lm, "\n", 1.0), lm.begin(question)
+        while new := await steps.next(chain, 1):
+            [chain] = new
+            assert len(chain.response) <= 9, "no more than one sample may say"
+        [end] = await steps.finish(chain)
+        return Answer(str(lm.sampled(end)), end.response)
+
+    trace = attempts.ask(grow, Bare(lambda turn: "ab\n"), about=PROBLEM, max_tokens=9)
+    assert (trace.answer, trace.usage.sampled_tokens) == ("9", 9)
+
+
+def test_what_is_charged_nothing_does_not_go_on_for_ever() -> None:
+    class Free(Bare):
+        async def sample(self, request: Request) -> list[Completion]:
+            return [replace(c, usage=Usage()) for c in await Bare.sample(self, request)]
+
+    async def grow(question: Question, lm: LM) -> Answer:
+        return Answer(str(len(await Steps(lm, "\n", 1.0).next(lm.begin(question), 2))), "")
+
+    trace = attempts.ask(grow, Free(lambda turn: "\n"), Budget(calls=20), about=PROBLEM, max_tokens=6)
+    assert (trace.answer, trace.usage.calls) == ("0", 6)

@@ -45,7 +45,7 @@ def test_weights_may_overrule_the_majority() -> None:
 
 
 def test_equal_weights_and_a_hot_softmax_are_the_plain_vote_and_a_cold_one_is_the_best_chain() -> None:
-    lines = ("Answer: 1", "Answer: 2 2", "Answer: 2 2", "Answer: 333")
+    lines = ("Answer: 1", "- Answer: 2", "- Answer: 2", "Answer: 333")
     by = "attempts:length"
     assert ask(f"weighted-vote:n=4,by={by},softmax=1000", in_turn(*lines)).answer == "2"
     assert ask(f"weighted-vote:n=4,by={by},softmax=0.01", in_turn(*lines)).answer == "2"
@@ -261,3 +261,18 @@ def test_budgets_hold_to_the_token_on_any_output(spec: str, script: str) -> None
         assert trace.usage.sampled_tokens <= (budget.sampled_tokens or math.inf)
         assert trace.usage.total_tokens <= (budget.total_tokens or math.inf)
         assert trace.usage.calls <= (budget.calls or math.inf)
+
+
+def test_an_open_vote_ends_with_the_first_run_that_finds_no_room() -> None:
+    runs: list[int] = []
+
+    async def inner(question: Question, lm: LM) -> Answer:
+        runs.append(len(runs))
+        [chain] = await lm.sample(question)
+        return chain.answering("1")
+
+    async def votes(question: Question, lm: LM) -> Answer:
+        return await vote(question, lm, n=None, of=inner)
+
+    trace = ask(votes, lambda turn: "Answer: 1", Budget(calls=2, seconds=2))
+    assert (trace.answer, trace.usage.calls, len(runs)) == ("1", 2, 3)

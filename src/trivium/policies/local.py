@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from trivium.engine.engine import Engine, Job, Row
-from trivium.errors import ContextFull, UserError
+from trivium.errors import ContextFull, RunError, UserError
 from trivium.models.convert import from_decoder
 from trivium.models.decoder import Decoder
 from trivium.models.logprob import completion_logprobs
@@ -74,9 +74,12 @@ class LocalPolicy(Chat):
         """The samples of a job once they are made; a call that is broken off takes them out of the batch."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Row]] = loop.create_future()
-        if self._pump is None or self._pump.done() or self._pump.get_loop() is not loop:
-            # Whatever is still here belongs to an event loop that is gone.
+        if self._pump is None or self._pump.get_loop() is not loop or self._pump.cancelled():
+            # Whatever is still here belongs to an event loop that is gone, or was broken off.
             self._clear()
+            self._pump = loop.create_task(self._run())
+        elif self._pump.done():
+            # It ends whenever there is nothing to do; what was read before is still worth going on from.
             self._pump = loop.create_task(self._run())
         self._waiting[job] = (future, [])
         self._asked += 1
@@ -131,8 +134,13 @@ class LocalPolicy(Chat):
         self.engine.release()
 
     async def close(self) -> None:
-        if self._pump is not None:
-            self._pump.cancel()
+        """End what is under way: whoever waits for it gets a RunError."""
+        pump, self._pump = self._pump, None
+        if pump is None:
+            return
+        pump.cancel()
+        if pump.get_loop() is asyncio.get_running_loop():
+            self._break_off(self._closed())
 
     def _completion(self, shared: Segment, row: Row) -> Completion:
         text = self.decode(row.ids) if row.text is None else row.text
@@ -157,11 +165,22 @@ class LocalPolicy(Chat):
                         if not future.done():
                             future.set_result(sorted(rows, key=_index))
         except Exception as error:
-            # Whoever waits is told; the batch in flight is lost, and the next request begins with an empty engine.
-            for future, _ in self._waiting.values():
-                if not future.done():
-                    future.set_exception(error)
-            self._clear()
+            self._break_off(error)
+        except asyncio.CancelledError:
+            # One that was replaced leaves alone what its successor has begun.
+            if self._waiting and self._pump is asyncio.current_task():
+                self._break_off(self._closed())
+            raise
+
+    def _break_off(self, error: Exception) -> None:
+        """Tell whoever waits.  The batch in flight is lost, and the next request begins with an empty engine."""
+        for future, _ in self._waiting.values():
+            if not future.done():
+                future.set_exception(error)
+        self._clear()
+
+    def _closed(self) -> RunError:
+        return RunError(f"{self.name} was closed before it had answered")
 
     def _clear(self) -> None:
         self._waiting.clear()

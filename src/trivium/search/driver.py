@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from trivium.errors import BudgetExhausted, RunError, UserError
+from trivium.errors import BudgetExhausted, ContextFull, RunError, UserError
 from trivium.search.aside import aside
 from trivium.search.attempt import Attempt
 from trivium.search.desk import Desk, Failed, Slip
@@ -124,7 +124,8 @@ def together(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 class Judge:
     """Asks a task's verifier in a thread that can be given up: a verifier that raises or hangs is `Verdict.error`.
 
-    One question at a time, because a verifier need not be safe to call from two threads.
+    One question at a time, because a verifier need not be safe to call from two threads.  A call that is given up is
+    the exception: no thread can be ended from outside, so it may still be under way when the next question comes.
     """
 
     task: Task
@@ -166,6 +167,8 @@ class _Counter:
                 async with self._turn:
                     reply = await self._reset() if slip.verb == "reset" else await self._act(slip.text)
         except TimeoutError:
+            # The call that hangs still has this world in its hands: the next episode gets another.
+            self._world, self._over = None, True
             reply = Failed(f"the environment did not answer within {self.judge.timeout:g} s")
         except Exception as error:
             reply = Failed(f"the environment failed: {error}")
@@ -235,6 +238,13 @@ async def _live(method: Method, attempt: Attempt, policy: Policy) -> None:
             raise TypeError(f"the method returned {type(answer).__name__}; expected an Answer")
         _conclude(trace, answer)
         trace.finish = "budget" if attempt.cut else attempt.finish_of(answer.node)
+    except ContextFull:
+        # A search or an episode that outgrew the context is over, and counts for what it had; a prompt that is too
+        # long from the start is a mistake in the set-up.
+        if attempt.best is None:
+            raise
+        trace.finish = "length"
+        _conclude(trace, attempt.best)
     except (BudgetExhausted, TimeoutError) as error:
         if isinstance(error, TimeoutError) and not clock.expired():
             raise

@@ -153,9 +153,19 @@ class LM:
             raise Unsupported(f"{self._policy.name} cannot score given tokens; use --policy tiny, smollm2 or hf:FOLDER")
         self._attempt.join()
         messages, _, prefix = self._context(source)
-        await self._meter.score(self._reading.tokens(messages, prefix) + sum(len(c.ids) for c in continuations))
+        tokens = self._reading.tokens(messages, prefix) + sum(len(c.ids) for c in continuations)
         request = Request(messages, self.sampling, len(continuations), prefix=prefix)
-        return await self._in_time(self._policy.score(request, continuations))
+        grant = await self._meter.reserve_score(tokens)
+        try:
+            scores = await self._in_time(self._policy.score(request, continuations))
+        except (BudgetExhausted, asyncio.CancelledError):
+            self._meter.book(grant)
+            raise
+        except BaseException:
+            self._meter.waive(grant)
+            raise
+        self._meter.book(grant)
+        return scores
 
     def value(
         self, source: Chain | str, by: str | Scorer = "logprob", *, question: Question | None = None
@@ -301,6 +311,16 @@ class LM:
         """All segments of a chain since its prompt, in order."""
         return self._reading.since_prompt(chain.node)[1]
 
+    def sampled(self, chain: Chain) -> int:
+        """The tokens on a chain that its policy sampled: those it shows, or else those it charged, and one at least."""
+        charged, node, tokens = self._attempt.charged, chain.node, 0
+        while node >= 0:
+            at, said = node, self._trace.nodes[node].segment
+            node = self._trace.nodes[node].parent
+            if said.source == "model":
+                tokens += len(said.ids) or len(said.logprobs) or max(1, charged.get(at, 1))
+        return tokens
+
     def count_judgement(self) -> None:
         """Count one judgement by a policy; its calls and tokens are charged as any."""
         self._meter.judge()
@@ -387,10 +407,10 @@ class LM:
         try:
             completions = await self._in_time(self._policy.sample(request))
         except BudgetExhausted:
-            self._meter.write_off(grant)
+            self._meter.book(grant)
             return None
         except asyncio.CancelledError:
-            self._meter.write_off(grant)
+            self._meter.book(grant)
             raise
         except BaseException:
             self._meter.waive(grant)
@@ -420,6 +440,8 @@ class LM:
                 finish = "budget"
             if finish != "stop":
                 self._attempt.unfinished[node] = finish
+            if not segment.ids and not segment.logprobs:
+                self._attempt.charged[node] = completion.usage.sampled_tokens
             nodes.append(Node(parent, segment))
             chains.append(Chain(node, segment.text, said + segment.text, finish, segment.logprobs))
         return chains

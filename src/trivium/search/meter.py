@@ -1,8 +1,12 @@
 """Counts what one attempt spends, and holds it to its budget.
 
 A call reserves the most it can cost before it is made, and gives back what it did not use; so calls made concurrently
-never spend the same token twice, and no total exceeds its limit even by one.  A call that does not fit in full while
-others are under way waits for them to give back; only when none is under way is it cut to what is left.
+never spend the same token twice, and no total of tokens exceeds its limit even by one.  A call that does not fit in
+full while others are under way waits for them to give back; only when none is under way is it cut to what is left.
+
+The unit `calls` is a request to the model behind the policy.  One is granted at a time; a policy that needs several to
+answer it, such as an endpoint that draws one choice a request, has all it made booked when they are known, so that the
+last call granted may end above the limit.
 """
 
 from __future__ import annotations
@@ -116,6 +120,7 @@ class Meter:
         sampled, prompt = sum([u.sampled_tokens for u in used]), sum([u.prompt_tokens for u in used])
         self._sampled += sampled
         self._prompt += prompt
+        self._calls += max(0, sum([u.calls for u in used]) - 1)  # one was booked when it was granted
         self._cached += sum([u.cached_tokens for u in used])
         self._release(grant)
         if len(completions) != grant.n:
@@ -125,8 +130,8 @@ class Meter:
         if self._total_limit < math.inf and prompt > grant.prompt:
             raise RunError(f"{policy} counted {prompt} prompt tokens where its own encoding has {grant.prompt}")
 
-    def write_off(self, grant: Grant) -> None:
-        """Book all of a call that was cancelled: what it used is not known, and it must not be free."""
+    def book(self, grant: Grant) -> None:
+        """Book all of a call: of one that was cancelled what it used is not known, and it must not be free."""
         self._sampled += grant.sampled
         self._prompt += grant.prompt
         self._release(grant)
@@ -135,8 +140,11 @@ class Meter:
         """Book the call alone: the policy failed and gave nothing."""
         self._release(grant)
 
-    async def score(self, tokens: int) -> None:
-        """Book one scoring call over `tokens` tokens, all of them read and none sampled."""
+    async def reserve_score(self, tokens: int) -> Grant:
+        """Leave for one scoring call over `tokens` tokens, all of them read and none sampled.
+
+        Raises BudgetExhausted where it does not fit.
+        """
         while True:
             total = self._prompt + self._sampled + self._reserved_sampled + self._reserved_prompt
             fits = total + tokens <= self._total_limit
@@ -146,7 +154,9 @@ class Meter:
                 break
             await self._landing()
         self._calls += 1
-        self._prompt += tokens
+        self._under_way += 1
+        self._reserved_prompt += tokens
+        return Grant(0, 0, tokens)
 
     def tool(self) -> None:
         """Book one step of a tool or an environment."""

@@ -12,7 +12,7 @@ from trivium.search import check_counts
 from trivium.search.ballots import ballot, voting
 from trivium.search.lm import LM, Chain
 from trivium.search.reply import if_room
-from trivium.search.tree import Steps, sampled
+from trivium.search.tree import Steps
 from trivium.search.vote import majority
 from trivium.types import Answer, Question
 
@@ -75,7 +75,7 @@ async def parallel(
         heard = len(parent.response)
     else:
         parent = await _more(lm, parent, temperature) or parent
-    lm.note(parent, note=f"{sampled(lm, parent) + waited} tokens in sequence")
+    lm.note(parent, note=f"{lm.sampled(parent) + waited} tokens in sequence")
     return _conclude(lm, threads, parent, parent.response[heard:])
 
 
@@ -108,9 +108,9 @@ async def _branch(lm: LM, parent: Chain, children: int, temperature: float) -> t
             try:
                 [whole] = await steps.finish(first)
             except BudgetExhausted:
-                return Thread(first, first.response, NOTHING, None, sampled(lm, first))
+                return Thread(first, first.response, NOTHING, None, lm.sampled(first))
         answer = lm.answer(whole)
-        return Thread(whole, whole.response, answer or NOTHING, answer, sampled(lm, whole))
+        return Thread(whole, whole.response, answer or NOTHING, answer, lm.sampled(whole))
 
     return parent, await lm.map(finish, await steps.next(parent, children))
 
@@ -133,7 +133,7 @@ async def _obey(lm: LM, parent: Chain, children: int, temperature: float) -> tup
             return Thread(order, "", NOTHING, None, 0)
         said = joined(end.text) or end.text
         answer = None if said.lower().startswith(NOTHING) else lm.answer(said)
-        tokens = sampled(lm, end) - sampled(lm, order)
+        tokens = lm.sampled(end) - lm.sampled(order)
         return Thread(end, said, joined(end.text) or answer or NOTHING, answer, tokens)
 
     told = [lm.tell(called, f"\nThread {i}: {order}\n") for i, order in enumerate(orders, start=1)]

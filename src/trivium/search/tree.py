@@ -62,12 +62,7 @@ class Steps:
         return step.finish != "stop" or self.delimiter not in step.text
 
     def _room(self, chain: Chain) -> int:
-        return self.lm.sampling.max_tokens - sampled(self.lm, chain)
-
-
-def sampled(lm: LM, chain: Chain) -> int:
-    """The tokens on a chain that the policy sampled."""
-    return sum(len(s.ids) or len(s.logprobs) for s in lm.path(chain) if s.source == "model")
+        return self.lm.sampling.max_tokens - self.lm.sampled(chain)
 
 
 def distinct(chains: Iterable[Chain]) -> list[Chain]:

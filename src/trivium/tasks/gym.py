@@ -1,4 +1,4 @@
-"""Every generator of reasoning-gym (arXiv:2505.24760), scored by its own scorer: `gym:countdown,min_numbers=3`.
+"""The generators of reasoning-gym (arXiv:2505.24760), scored by their own scorers: `gym:countdown,min_numbers=3`.
 
 Options go to the generator's own configuration.  The split of a problem follows from its question's text, so however a
 generator repeats itself, no question is in two splits.  A problem is dealt only if its scorer accepts its own answer

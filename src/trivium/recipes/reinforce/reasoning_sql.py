@@ -210,6 +210,6 @@ RECIPE = Recipe(
             better="partials", worse="ngram-only", margin=0.03, matched=EQUAL, paper="not reported there",
         ),
     ],
-    seeds=16,
+    seeds=10,
     tried=9,
 )  # fmt: skip
