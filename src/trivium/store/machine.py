@@ -55,13 +55,16 @@ def _git(root: Path, *words: str) -> str | None:
 
 
 def _cpu_model() -> str:
+    """The processor's name, with its family and model: in a virtual machine one name stands for several generations."""
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        said = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
     except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        said = ""
+    known = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in said.splitlines())}
+    name = known.get("model name")
+    if name is None:
+        return platform.processor() or platform.machine()
+    return f"{name} (family {known['cpu family']}, model {known['model']})" if "cpu family" in known else name
 
 
 def _memory_gib() -> float | None:
