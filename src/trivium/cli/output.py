@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
-TELLING = 0.02
+TELLING = 0.1
 """The share of the whole from which on the time left is told."""
 
 
@@ -86,7 +86,7 @@ class Progress:
         now = time.monotonic()
         if now - self._start < 2 or not total:
             return
-        # In a batch the first of thousands take as long as the next hundreds: from so few nothing can be reckoned.
+        # The first of a batch take as long as the next hundreds, and first arms make what others share.
         known = done and done / total >= TELLING
         left = f", {duration((now - self._start) / done * (total - done))} left" if known else ""
         line = f"{self.what}: {done}/{total}{left}"
