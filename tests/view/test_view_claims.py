@@ -19,8 +19,9 @@ OTHER = Paper(92, "other", "reinforce", "Another", "Its idea.", False)
 
 
 def verdict(claim: str, said: str, date: str, **changes: Any) -> str:
-    about = {"slug": "t1", "claim": claim, "verdict": said, "date": date, "scores": {}, "metric": "accuracy"}
-    line = dict.fromkeys(FIELDS, 0) | about | changes
+    line = dict.fromkeys(FIELDS, 0) | {
+        "slug": "t1", "claim": claim, "verdict": said, "date": date, "scores": {}, "metric": "accuracy", "size": "lab",
+    } | changes  # fmt: skip
     return json.dumps(line) + "\n"
 
 
