@@ -160,6 +160,6 @@ RECIPE = Recipe(
             paper="faster convergence than uniform mixing",
         ),
     ],
-    seeds=7,
+    seeds=8,
     tried=6,
 )  # fmt: skip
