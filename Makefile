@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 help:  ## show this list
 	@sed -n 's/^\([a-z.]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-demo: .venv/demo.stamp  ## teach the embedded model to reason: about 5 minutes on two cores
+demo: .venv/demo.stamp  ## teach the embedded model to reason: 5 to 9 minutes on two cores
 	$(BIN)/trivium fetch smollm2
 	$(BIN)/trivium learn
 
