@@ -15,7 +15,8 @@ from dataclasses import asdict, replace
 from benchmarks.bench_grpo_step import LESSON
 from benchmarks.lesson import Lesson
 from benchmarks.pairing import Row, alternate, row
-from benchmarks.worker import Facts, Turns, Worker, cores
+from benchmarks.worker import Facts, Turns, Worker
+from trivium.store.machine import cores
 
 MEMORY_LIMIT_MB = 4000.0
 SIDE, BLOCK_MB, REPEATS = 2048, 256, 5

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from benchmarks.clients import Facts, all_at_once, ask
 from benchmarks.pairing import Row, alternate, row
-from benchmarks.worker import cores
 from trivium.errors import RunError
+from trivium.store.machine import cores
 
 REQUESTS = 200
 STREAMS, TOKENS = 8, 64

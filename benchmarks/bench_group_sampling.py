@@ -13,8 +13,9 @@ from typing import Any
 
 from benchmarks.lesson import Lesson
 from benchmarks.pairing import Row, Settings, alternate, fastest, row
-from benchmarks.worker import Facts, Worker, cores
+from benchmarks.worker import Facts, Worker
 from trivium.errors import RunError
+from trivium.store.machine import cores
 
 PROMPTS, SAMPLES, TOKENS = 16, 8, 64
 TRIAL_TOKENS = 24

@@ -17,8 +17,9 @@ from typing import Any
 from benchmarks.equality import require_equal
 from benchmarks.lesson import Lesson, Pay
 from benchmarks.pairing import Row, Settings, alternate, fastest, row
-from benchmarks.worker import Facts, Worker, cores
+from benchmarks.worker import Facts, Worker
 from trivium.errors import RunError
+from trivium.store.machine import cores
 
 LESSON = Lesson(steps=0, prompts=8, samples=8, max_tokens=64)
 TRIAL_TOKENS = 24

@@ -18,10 +18,11 @@ from typing import Any
 from benchmarks.lesson import turns_of
 from benchmarks.ours import local, shape
 from benchmarks.pairing import Row, fastest, row
-from benchmarks.worker import Facts, Turns, Worker, cores
+from benchmarks.worker import Facts, Turns, Worker
 from trivium.errors import RunError
 from trivium.search import method
 from trivium.search.driver import run
+from trivium.store.machine import cores
 from trivium.tasks import task
 from trivium.types import Budget, Sampling, Trace
 

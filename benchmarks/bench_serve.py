@@ -17,11 +17,12 @@ from typing import Any
 
 from benchmarks.ours import local
 from benchmarks.pairing import Row, alternate, row
-from benchmarks.worker import Facts, Turns, Worker, cores
+from benchmarks.worker import Facts, Turns, Worker
 from trivium.errors import RunError
 from trivium.policies.streaming import StreamingPolicy, streaming
 from trivium.search import method
 from trivium.search.driver import run
+from trivium.store.machine import cores
 from trivium.types import Message, Problem, Question, Request, Sampling
 
 CLIENTS, TOKENS = 200, 64

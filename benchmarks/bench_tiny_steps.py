@@ -15,7 +15,8 @@ from benchmarks import bench_grpo_step
 from benchmarks.equality import require_equal
 from benchmarks.lesson import Lesson
 from benchmarks.pairing import Row, alternate, fastest, row
-from benchmarks.worker import Worker, cores
+from benchmarks.worker import Worker
+from trivium.store.machine import cores
 
 SPEC = "tiny:1M"
 SFT = Lesson(steps=0, prompts=64, lr=1e-4)

@@ -12,9 +12,10 @@ import time
 
 from benchmarks.ours import local
 from benchmarks.pairing import Row, alternate, row
-from benchmarks.worker import Facts, Turns, Worker, cores
+from benchmarks.worker import Facts, Turns, Worker
 from trivium.search import method
 from trivium.search.driver import run
+from trivium.store.machine import cores
 from trivium.tasks import task
 from trivium.types import Sampling
 

@@ -19,13 +19,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from trivium.errors import RunError
+from trivium.store.machine import cores
 
 Facts = dict[str, Any]
-
-
-def cores() -> int:
-    """The cores this process may use; both sides compute with as many threads."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Worker:

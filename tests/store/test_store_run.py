@@ -270,8 +270,8 @@ def test_a_run_is_finished_only_when_all_that_belongs_to_it_is_there(
 
     told: list[object] = []
 
-    def report(of: Run) -> None:
-        told.append(of.result)
+    def report(of: Run, coming: object) -> None:
+        told.append(coming)
         raise full
 
     with monkeypatch.context() as patch:
@@ -283,7 +283,7 @@ def test_a_run_is_finished_only_when_all_that_belongs_to_it_is_there(
     assert told == [{"n": [1, None]}], "what is read later"
     assert run.result is None
     run.truncate_after(1)
-    run.finish({"n": 1}, lambda of: told.append(of.result))
+    run.finish({"n": 1}, lambda of, coming: told.append(coming))
     assert told[1] == run.result == {"n": 1}
     assert [p.name for p in run.path.glob("traces-*")] == ["traces-rl.parquet"]
 

@@ -188,7 +188,7 @@ def test_a_disk_that_fills_while_the_model_is_written(tmp_path, monkeypatch):
 
 
 def test_a_disk_that_fills_at_the_very_end(tmp_path, monkeypatch):
-    def full(run):
+    def full(run, result):
         raise RunError("the disk is full")
 
     with monkeypatch.context() as patch:

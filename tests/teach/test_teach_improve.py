@@ -300,7 +300,7 @@ def test_the_command_ends_with_one_object_and_the_run_can_be_looked_at(tmp_path,
 
 
 def test_a_run_that_could_not_be_finished_is_taken_up_at_its_end(tmp_path, monkeypatch):
-    def full(run):
+    def full(run, result):
         raise RunError("the disk is full")
 
     with monkeypatch.context() as patch:

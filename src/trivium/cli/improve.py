@@ -20,8 +20,6 @@ def command(
     Which answers are right is asked of the task's verifier on training problems only.  Every round is measured on
     unseen problems: one greedy answer, and the method under the budget.  A control repeats all rounds without search,
     on the same questions and as many sampled tokens.
-
-    A task that is not the default has its own cap on the tokens of a response, unless --max-tokens gives one.
     """
     run, settings = open_run(ImproveSettings, "improve", resume, name, runs, given)
 

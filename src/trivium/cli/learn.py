@@ -18,7 +18,6 @@ def command(
     """Teach a model a task by reinforcement learning on verified answers, and measure honestly what it gained.
 
     Without options it teaches the embedded model chained arithmetic, in about five minutes on two cores.
-    Another task has its own cap on the tokens of a response, unless --max-tokens gives one.
     """
     run, settings = open_run(LearnSettings, "learn", resume, name, runs, given)
 

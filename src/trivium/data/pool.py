@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 
 from trivium.errors import TooFewProblems
-from trivium.types import Problem, Task
+from trivium.types import Problem, Split, Task
 
 
 @dataclass(eq=False)
@@ -25,7 +25,9 @@ class Pool:
         """Problems `start` to `start + n - 1`.  Raises TooFewProblems when the task has no training problem at all."""
         while not self._all and len(self._dealt) < start + n:
             asked = max(512, 2 * (start + n))
-            self._dealt = at_most(self.task, asked, self.seed)
+            self._dealt = at_most(self.task, "train", asked, self.seed)
+            if not self._dealt:
+                self.task.problems("train", asked, self.seed)  # which says why there is none
             # Exactly all of them, where there are fewer: a resumed run must cycle through the same.
             self._all = len(self._dealt) < asked
         return [self._at(i) for i in range(start, start + n)]
@@ -39,14 +41,9 @@ class Pool:
         return self._dealt[order[place]]
 
 
-def at_most(task: Task, n: int, seed: int) -> list[Problem]:
-    """The first `n` training problems of a seed, or all there are where these are fewer.
-
-    Raises TooFewProblems where there is none.
-    """
+def at_most(task: Task, split: Split, n: int, seed: int) -> list[Problem]:
+    """The first `n` problems of a split, or all there are where these are fewer, even none."""
     try:
-        return task.problems("train", n, seed)
+        return task.problems(split, n, seed)
     except TooFewProblems as few:
-        if not few.available:
-            raise
-        return task.problems("train", few.available, seed)
+        return task.problems(split, few.available, seed) if few.available else []

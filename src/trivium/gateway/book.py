@@ -22,7 +22,7 @@ from trivium.gateway.asked import Asked
 from trivium.gateway.known import PROMPT, Found, Known, Mark, Place, remember
 from trivium.gateway.reply import Choice, Reply
 from trivium.gateway.turns import Digest, chain, digest
-from trivium.store.files import disk, json_line, own_folder, read_lines
+from trivium.store.files import disk, json_line, own_folder, read_lines, whole_lines
 
 NAME = "exchanges.jsonl"
 BROKEN_OFF = "broken off: the client left, or the upstream failed"
@@ -179,16 +179,7 @@ def _cut(path: Path) -> None:
     if not path.exists():
         return
     with open(path, "rb+") as file:
-        end = file.seek(0, os.SEEK_END)
-        while end:
-            start = max(0, end - (1 << 16))
-            file.seek(start)
-            at = file.read(end - start).rfind(b"\n")
-            if at >= 0:
-                file.truncate(start + at + 1)
-                return
-            end = start
-        file.truncate(0)
+        file.truncate(whole_lines(file))
 
 
 def _key(*parts: str) -> Digest:

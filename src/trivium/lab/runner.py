@@ -68,8 +68,10 @@ def run(asked: Sequence[Job], *, workers: int | None = None, fresh: bool = False
     """
     done: dict[tuple[str, int], ArmResult] = {}
     missing = []
-    now = time.time()
-    for job in [replace(job, since=now) for job in asked] if fresh else asked:
+    if fresh:
+        now = time.time()
+        asked = [replace(job, since=now) for job in asked]
+    for job in asked:
         had = finished(job)
         if had is None:
             missing.append(job)

@@ -21,7 +21,7 @@ def unseen(lab: Lab[Any], task: Task, n: int) -> list[Problem]:
     asked = n
     while len(dealt) < n:
         asked *= 2
-        found = at_most(task, asked, lab.seed)
+        found = at_most(task, "train", asked, lab.seed)
         dealt = [p for p in found if p.question.id not in lab.seen]
         if len(dealt) < n and len(found) < asked:
             raise TooFewProblems(f"task {task.name}, what was learned from left out,", "train", len(dealt), n)

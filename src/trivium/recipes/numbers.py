@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from trivium.claims import POINTS
 from trivium.stats import student_interval, values_to_exclude
 from trivium.store import ledger
 
-Line = Mapping[str, Any]
+Line = ledger.Line
 MINUS = "\N{MINUS SIGN}"
 MOST = 6  # decimals
 

@@ -22,8 +22,10 @@ MARK = (
 )
 
 
-def write_report(run: Run) -> Path:
+def write_report(run: Run, result: Row | None = None) -> Path:
     """Write `report.html` into the run's folder, finished or not, and return its path.
+
+    `result` is that of a run which is about to be finished; else it is what the run has.
 
     Raises:
         UserError: a run that trains nothing.
@@ -31,14 +33,14 @@ def write_report(run: Run) -> Path:
     """
     if run.verb == "gateway":
         raise UserError(f"{run.path} is the record of a gateway, which has no report; see: trivium show {run.path}")
-    rows = list(run.rows())
+    rows, result = list(run.rows()), run.result if result is None else result
     path = run.path / "report.html"
     if run.verb == "improve":
         from trivium.report.rounds import render_rounds  # which builds on this page
 
-        write_text(path, render_rounds(run.about, rows, run.result))
+        write_text(path, render_rounds(run.about, rows, result))
     else:
-        write_text(path, render(run.about, rows, run.result))
+        write_text(path, render(run.about, rows, result))
     return path
 
 

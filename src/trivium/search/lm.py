@@ -156,14 +156,7 @@ class LM:
         tokens = self._reading.tokens(messages, prefix) + sum(len(c.ids) for c in continuations)
         request = Request(messages, self.sampling, len(continuations), prefix=prefix)
         grant = await self._meter.reserve_score(tokens)
-        try:
-            scores = await self._in_time(self._policy.score(request, continuations))
-        except (BudgetExhausted, asyncio.CancelledError):
-            self._meter.book(grant)
-            raise
-        except BaseException:
-            self._meter.waive(grant)
-            raise
+        scores = await self._charged(grant, self._policy.score(request, continuations))
         self._meter.book(grant)
         return scores
 
@@ -405,18 +398,22 @@ class LM:
     async def _call(self, grant: Grant, request: Request) -> list[Completion] | None:
         """The policy's samples, or `None` if the time was up first."""
         try:
-            completions = await self._in_time(self._policy.sample(request))
+            completions = await self._charged(grant, self._policy.sample(request))
         except BudgetExhausted:
-            self._meter.book(grant)
             return None
-        except asyncio.CancelledError:
+        self._meter.settle(grant, completions, self._policy.name)
+        return completions
+
+    async def _charged(self, grant: Grant, call: Awaitable[B]) -> B:
+        """What a call to the policy gives; one that is broken off is booked in full, one that is refused is free."""
+        try:
+            return await self._in_time(call)
+        except (BudgetExhausted, asyncio.CancelledError):
             self._meter.book(grant)
             raise
         except BaseException:
             self._meter.waive(grant)
             raise
-        self._meter.settle(grant, completions, self._policy.name)
-        return completions
 
     async def _in_time(self, call: Awaitable[B]) -> B:
         seconds = self._meter.seconds_left

@@ -118,6 +118,18 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             yield row
 
 
+def whole_lines(file: BinaryIO) -> int:
+    """How many bytes of a file are lines that end: what follows was cut off, and must not be appended to."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - (1 << 16))
+        file.seek(start)
+        if (at := file.read(end - start).rfind(b"\n")) >= 0:
+            return start + at + 1
+        end = start
+    return 0
+
+
 def sync_tree(folder: Path) -> None:
     """Flush every file and folder below `folder`, and itself, to the disk."""
     for parent, _, names in os.walk(folder):

@@ -6,11 +6,11 @@ import fcntl
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from trivium.claims import POINTS
 from trivium.errors import DataError
-from trivium.store.files import disk, json_line, read_lines
+from trivium.store.files import disk, json_line, read_lines, whole_lines
 
 Line = Mapping[str, Any]
 LEDGER = Path("results/ledger.jsonl")
@@ -21,7 +21,7 @@ FIELDS = (
 """What every line has at least."""
 
 
-def append(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+def append(path: Path, lines: Sequence[Line]) -> None:
     """Add lines, all of them or none: what a kill or a full disk cut off is not built upon.
 
     Raises RunError when the disk is full.
@@ -30,7 +30,7 @@ def append(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            whole = _whole(file)
+            whole = whole_lines(file)
             try:
                 file.truncate(whole)
                 file.write(b"".join(json_line(line) for line in lines))
@@ -39,18 +39,6 @@ def append(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
             except BaseException:
                 file.truncate(whole)
                 raise
-
-
-def _whole(file: BinaryIO) -> int:
-    """How many bytes of a file are lines that end."""
-    end = file.seek(0, os.SEEK_END)
-    while end:
-        start = max(0, end - (1 << 16))
-        file.seek(start)
-        if (at := file.read(end - start).rfind(b"\n")) >= 0:
-            return start + at + 1
-        end = start
-    return 0
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -34,6 +34,9 @@ from trivium.types import Problem, Trace
 _CHECKPOINT = re.compile(r"step-(\d+)(?:\.(\d+))?")
 _NAME = re.compile(r"[\w][\w.+-]*")
 
+Report = Callable[["Run", Mapping[str, Any]], object]
+"""Writes what is made of a result."""
+
 
 class Run:
     """A run folder.  Reading needs nothing; the first write takes the lock, and `close` gives it back."""
@@ -42,7 +45,6 @@ class Run:
         self.path = path
         self._appending: dict[str, IO[bytes]] = {}
         self._lock: IO[bytes] | None = None
-        self._ending: dict[str, Any] | None = None
 
     @classmethod
     def create(cls, root: Path, name: str | None, settings: Mapping[str, Any]) -> Run:
@@ -122,8 +124,6 @@ class Run:
     @property
     def result(self) -> dict[str, Any] | None:
         """The content of result.json, or `None` while the run is not finished."""
-        if self._ending is not None:
-            return self._ending
         path = self.path / "result.json"
         return _read(path) if path.exists() else None
 
@@ -194,10 +194,11 @@ class Run:
             else:
                 path.unlink()
 
-    def finish(self, result: Mapping[str, Any], report: Callable[[Run], object] = lambda run: None) -> None:
+    def finish(self, result: Mapping[str, Any], report: Report = lambda run, result: None) -> None:
         """Turn the traces into Parquet files, let `report` write what is made of the result, then write result.json.
 
-        It comes last, since a run that has it is never taken up again; all that comes before can be done anew.
+        `report` is given the result as it will be read.  The file comes last, since a run that has it is never taken up
+        again; all that comes before can be done anew.
 
         Raises:
             RunError: the disk is full; there is no result.json then, and no trace is lost.
@@ -207,12 +208,8 @@ class Run:
         for path in sorted(self.path.glob("traces-*.jsonl")):
             with disk(path):
                 compact(path)
-        self._ending = json.loads(json.dumps(finite(result)))  # what will be read from the file
-        try:
-            report(self)
-            write_json(self.path / "result.json", result)
-        finally:
-            self._ending = None
+        report(self, json.loads(json.dumps(finite(result))))
+        write_json(self.path / "result.json", result)
 
     def discard_if_empty(self) -> None:
         """Remove the folder of a run that has recorded nothing, such as one whose settings were refused."""

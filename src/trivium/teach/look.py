@@ -13,13 +13,13 @@ from typing import Any
 import psutil
 import torch
 
-from trivium.data.pool import Pool
+from trivium.data.pool import Pool, at_most
 from trivium.learn.batch import Row, microbatches, pad
 from trivium.models.logprob import completion_logprobs
 from trivium.rewards.composite import parse_rewards
 from trivium.search.driver import VERIFY_TIMEOUT, Judge
 from trivium.tasks import task as make_task
-from trivium.teach.parts import at_most, local_policy, make_objective
+from trivium.teach.parts import local_policy, make_objective
 from trivium.teach.progress import diagnosis
 from trivium.teach.rollout import Rollouts, Sampler
 from trivium.teach.settings import LearnSettings

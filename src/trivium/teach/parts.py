@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from trivium.errors import TooFewProblems, Unsupported
+from trivium.errors import Unsupported
 from trivium.learn import OBJECTIVES
 from trivium.learn.types import Objective
 from trivium.policies import POLICIES
@@ -13,7 +13,6 @@ from trivium.policies import policy as make_policy
 from trivium.policies.local import LocalPolicy
 from trivium.registry import format_spec, parse_spec
 from trivium.teach.settings import RunSettings
-from trivium.types import Problem, Split, Task
 
 
 def local_policy(settings: RunSettings, dtype: str = "") -> LocalPolicy:
@@ -36,14 +35,6 @@ def local_policy(settings: RunSettings, dtype: str = "") -> LocalPolicy:
             " can: tiny, smollm2, and hf with a Llama-, Qwen2-, Qwen3- or GPT-2-style model"
         )
     return made
-
-
-def at_most(task: Task, split: Split, n: int, seed: int) -> list[Problem]:
-    """The first `n` problems of a split, or all there are where these are fewer, even none."""
-    try:
-        return task.problems(split, n, seed)
-    except TooFewProblems as few:
-        return task.problems(split, few.available, seed) if few.available else []
 
 
 def make_objective(spec: str, max_tokens: int) -> Objective[Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 from trivium.data.pairs import outcome_pairs
+from trivium.data.pool import at_most
 from trivium.errors import RunError, UserError
 from trivium.learn.fit import Example, Optimiser, StepReport, fit
 from trivium.report import write_report
@@ -17,7 +18,7 @@ from trivium.rewards.composite import parse_rewards
 from trivium.search.driver import VERIFY_TIMEOUT, Judge
 from trivium.store import Run
 from trivium.teach import Listen
-from trivium.teach.parts import at_most, local_policy, make_objective
+from trivium.teach.parts import local_policy, make_objective
 from trivium.teach.progress import diagnosis, make_result, mean, merge, signal_row
 from trivium.teach.rollout import Rollouts, Sampler
 from trivium.teach.settings import LearnSettings

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from trivium.data.pool import Pool
+from trivium.data.pool import Pool, at_most
 from trivium.errors import UserError
 from trivium.learn import OBJECTIVES
 from trivium.learn.batch import Demonstration
@@ -36,7 +36,7 @@ from trivium.store.files import disk
 from trivium.store.machine import cores
 from trivium.tasks import task as make_task
 from trivium.teach import Listen
-from trivium.teach.parts import at_most, local_policy
+from trivium.teach.parts import local_policy
 from trivium.teach.progress import Progress
 from trivium.teach.settings import RunSettings
 from trivium.types import Budget, Sampling, Split, Trace

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trivium.errors import DataError
-from trivium.store.ledger import latest, of_size, read, unit
+from trivium.store.ledger import Line, latest, of_size, read, unit
 
 DECISIONS = ("confirmed", "refuted", "inconclusive")
 _SHOWN = (
     "claim", "verdict", "effect", "low", "high", "margin", "better", "worse", "metric", "lower_is_better", "seeds",
     "minutes", "date", "commit",
 )  # fmt: skip
-Line = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
