@@ -76,6 +76,19 @@ def test_what_cannot_be_decided_does_not_keep_the_other_recipes_from_theirs(
     assert all(f"{slug} failed" in said for slug in asked)
 
 
+def test_where_nothing_may_be_decided_nothing_is_said_to_be_appended(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trivium.lab.runner.run", lambda *jobs, **options: {})
+    monkeypatch.setattr("trivium.lab.verdicts.verdicts", lambda *asked: ([], ["dots, 'one': unequal budgets"]))
+    ledger = tmp_path / "ledger.jsonl"
+    assert cli.main(["claim", "dots", "--ledger", str(ledger)]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "unequal budgets" in said.err
+    assert not ledger.exists()
+
+
 def test_an_estimate_is_for_the_seeds_that_would_run(tmp_path: Path, capsys: Capture) -> None:
     ledger = tmp_path / "ledger.jsonl"
     line = dict.fromkeys(FIELDS, 0) | {"slug": "dots", "claim": "one", "size": "lab"}

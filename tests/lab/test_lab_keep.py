@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import time
 from pathlib import Path
@@ -53,6 +54,14 @@ def test_a_failure_leaves_nothing_and_the_next_call_makes_it(tmp_path: Path) -> 
     assert find(tmp_path, "thing") is None
     assert [p.name for p in tmp_path.iterdir() if p.is_dir()] == []
     assert keep(tmp_path, "thing", "", lambda folder: {"n": 1}).about["n"] == 1
+
+
+def test_what_was_kept_before_times_were_noted_is_older_than_any(tmp_path: Path) -> None:
+    kept = keep(tmp_path, "thing", "", lambda folder: {})
+    about = {key: value for key, value in kept.about.items() if key != "kept_at"}
+    (kept.folder / "about.json").write_text(json.dumps(about))
+    assert find(tmp_path, "thing") is not None
+    assert find(tmp_path, "thing", since=1.0) is None
 
 
 def test_what_other_code_made_is_not_used(tmp_path: Path) -> None:

@@ -96,10 +96,10 @@ def _run(
         again = "the same command without --fresh" if fresh else "the same command"
         raise Stopped(f"stopped; finished arms are kept, and {again} goes on from there") from None
     lines, refused = verdicts(recipe, results, size, policy)
-    if size != "smoke":
+    if size != "smoke" and lines:
         append(ledger, lines)
     about = {"slug": slug, "size": size, "seconds": time.perf_counter() - began, "claims": lines}
-    if not quiet:
+    if lines and not quiet:
         _show(recipe, lines, size, ledger)
     return about, refused
 

@@ -54,7 +54,7 @@ def find(where: Path, name: str, since: float = 0.0) -> Kept | None:
     """What was kept under a name by code that is still the same, and not before `since` (a time in seconds)."""
     for about in sorted(where.glob(f"{name}@*/{ABOUT}")):
         noted = json.loads(about.read_text(encoding="utf-8"))
-        if noted["kept_at"] >= since and unchanged(noted["code"]):
+        if noted.get("kept_at", 0.0) >= since and unchanged(noted["code"]):
             return Kept(about.parent, noted)
     return None
 
