@@ -67,6 +67,12 @@ def test_rounds_of_search_and_learning_are_over_rounds_and_steps() -> None:
     assert [x for x, _ in found["fit/search/loss"]["points"]] == [1, 2, 3, 4, 5, 6]
 
 
+def test_steps_go_on_behind_a_round_that_had_nothing_to_learn_from() -> None:
+    rows = [{"phase": "fit", "arm": "search", "round": r, "step": s, "steps": 2, "loss": 1.0}
+            for r in (1, 2, 4, 7) for s in (1, 2)]  # fmt: skip
+    assert [x for x, _ in series(rows)["fit/search/loss"]["points"]] == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
 def test_events_that_mean_nothing_are_left_out() -> None:
     rows: list[Any] = [{}, {"phase": "rl"}, {"phase": "eval"}, {"phase": "fit", "arm": 1}, {"phase": ["x"]},
                        {"phase": "rl", "step": "a", "loss": 1.0}, {"phase": "rl", "step": 1, "loss": float("nan")},

@@ -199,10 +199,11 @@ def _evaluation(row: Row, reached: float) -> Iterator[Found]:
 
 
 def _fit(row: Row, ends: dict[tuple[str, Any], float]) -> Iterator[Found]:
-    """Steps of the rounds of an arm, one round behind the other."""
+    """Steps of the rounds of an arm, one round behind the last that had any: a round without examples takes none."""
     arm, r, step = row["arm"], row["round"], row["step"]
-    ends[arm, r] = ends.get((arm, r - 1), 0.0) + row["steps"]
-    x = ends.get((arm, r - 1), 0.0) + step
+    before = max((end for (whose, n), end in ends.items() if whose == arm and n < r), default=0.0)
+    ends[arm, r] = before + row["steps"]
+    x = before + step
     for key, value in row.items():
         if _is_number(value) and key not in ("step", "steps") and key not in _HIDDEN:
             yield f"fit/{arm}/{key}", "fit", x, value, None
