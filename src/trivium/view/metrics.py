@@ -25,6 +25,8 @@ SEEN = 256
 """Bytes before the end of what was read that must be as they were, or the run was taken back."""
 Row = Mapping[str, Any]
 Point = tuple[float, float]
+Round = tuple[Any, float, float]
+"""A round by its number, and where its steps begin and end behind those of the rounds before it."""
 
 _HIDDEN = {"n", "total", "done", "low", "high", "seconds_left", "round"}
 _GROUPS = {
@@ -61,7 +63,7 @@ class Events:
 
     curves: dict[str, Curve] = field(default_factory=dict)
     stages: dict[str, None] = field(default_factory=dict)
-    _ends: dict[tuple[str, Any], float] = field(default_factory=dict)
+    _rounds: dict[str, Round] = field(default_factory=dict)
     _reached: float = 0.0
     """The last step of reinforcement learning so far."""
 
@@ -70,7 +72,7 @@ class Events:
             self.stages[str(row.get("stage"))] = None
         if row.get("phase") == "rl" and _is_number(row.get("step")):
             self._reached = row["step"]
-        for key, stage, x, value, band in _points(row, self._ends, self._reached):
+        for key, stage, x, value, band in _points(row, self._rounds, self._reached):
             if _is_number(x) and math.isfinite(x) and math.isfinite(value):
                 curve = self.curves.get(key) or self.curves.setdefault(key, Curve(stage))
                 curve.points.append((x, value))
@@ -157,10 +159,10 @@ def thinned(points: Sequence[Point], most: int = MOST) -> list[int]:
 Found = tuple[str, str, float, float, list[float] | None]
 
 
-def _points(row: Row, ends: dict[tuple[str, Any], float], reached: float) -> Iterator[Found]:
+def _points(row: Row, rounds: dict[str, Round], reached: float) -> Iterator[Found]:
     """The points that an event makes: key, stage, x, value and interval.
 
-    `ends` remembers where each round ended; `reached` is the last step of reinforcement learning before the event.
+    `rounds` has the round that each arm is in; `reached` is the last step of reinforcement learning before the event.
     """
     phase = row.get("phase")
     try:
@@ -172,7 +174,7 @@ def _points(row: Row, ends: dict[tuple[str, Any], float], reached: float) -> Ite
         elif phase == "eval" and row["done"] == row["total"]:
             yield from _evaluation(row, reached)
         elif phase == "fit":
-            yield from _fit(row, ends)
+            yield from _fit(row, rounds)
         elif phase == "search":
             yield from _search(row)
     except (KeyError, TypeError, ValueError, ZeroDivisionError):  # an event of another version, or of nobody's
@@ -198,12 +200,13 @@ def _evaluation(row: Row, reached: float) -> Iterator[Found]:
         yield f"eval/{stage}/accuracy", "eval", row["step"], accuracy, band
 
 
-def _fit(row: Row, ends: dict[tuple[str, Any], float]) -> Iterator[Found]:
+def _fit(row: Row, rounds: dict[str, Round]) -> Iterator[Found]:
     """Steps of the rounds of an arm, one round behind the last that had any: a round without examples takes none."""
-    arm, r, step = row["arm"], row["round"], row["step"]
-    before = max((end for (whose, n), end in ends.items() if whose == arm and n < r), default=0.0)
-    ends[arm, r] = before + row["steps"]
-    x = before + step
+    arm, r = row["arm"], row["round"]
+    last, first, end = rounds.get(arm, (r, 0.0, 0.0))
+    first = first if r == last else end
+    rounds[arm] = r, first, first + row["steps"]
+    x = first + row["step"]
     for key, value in row.items():
         if _is_number(value) and key not in ("step", "steps") and key not in _HIDDEN:
             yield f"fit/{arm}/{key}", "fit", x, value, None
