@@ -8,7 +8,7 @@ import pytest
 
 from trivium.errors import UserError
 from trivium.tasks import task
-from trivium.tasks.word_rules import WORDS, WordRules, follow, program, rules
+from trivium.tasks.word_rules import HELPERS, READS, WORDS, WordRules, facts, follow, program, rules
 
 RULES = list(rules())
 
@@ -46,9 +46,20 @@ def test_a_program_of_other_helpers_or_a_broken_one_gives_nothing() -> None:
 
 
 def test_a_plan_has_no_code() -> None:
-    text = program(RULES[0], code=False)
+    text = program(RULES[0], full=False)
     assert "=" not in text
     assert text.endswith("return output")
+
+
+def test_a_fact_is_what_its_lines_give_and_facts_are_of_every_step() -> None:
+    made = facts(RULES, 300, random.Random(0))
+    for lines, values in made:
+        known: dict[str, object] = dict(HELPERS)
+        exec(lines, known)
+        assert values == {name: known[name] for name in values}
+    assert {list(values)[-1] for _, values in made} == set(READS)
+    fits = [values["fits"] for _, values in made if list(values)[-1] == "fits"]
+    assert 0.4 < fits.count("yes") / len(fits) < 0.8
 
 
 def test_an_instruction_that_does_not_tell_is_the_same_for_six_rules() -> None:

@@ -20,13 +20,13 @@ from trivium.types import Problem
 
 Kind = Literal["code", "plan", "direct"]
 """What a model says to a question: a program and what it returns, the same with the program's plan only, the answer."""
-CALLS_BATCH = 64
+FACTS_BATCH = 64
 
 
 def item(rule: WordRules, problem: Problem, code: bool) -> str:
     """Program, call and output of a question, in the template of CoGEX (Weir et al. 2024, arXiv:2405.16337)."""
     words = problem.reference["words"]
-    return f"{program(rule, code)}\n\n>>> answer({listed(words)!r})\n\n### Output\noutput = {rule.steps(words)}"
+    return f"{program(rule, full=code)}\n\n>>> answer({listed(words)!r})\n\n### Output\noutput = {rule.steps(words)}"
 
 
 def talks(lab: Lab[Any], rules: Sequence[WordRules], each: int, kind: Kind) -> list[tuple[Problem, str]]:
@@ -40,9 +40,9 @@ def talks(lab: Lab[Any], rules: Sequence[WordRules], each: int, kind: Kind) -> l
 
 
 def knowing(
-    lab: Lab[Any], rules: Sequence[WordRules], each: int, *, size: str, vocab: int, calls: int, steps: int, lr: float
+    lab: Lab[Any], rules: Sequence[WordRules], each: int, *, size: str, vocab: int, known: int, steps: int, lr: float
 ) -> LocalPolicy:
-    """A fresh copy of a model that imitated `calls` of helpers and what they give, and knows no rule.
+    """A fresh copy of a model that imitated `known` pieces of the rules' programs and what they give.
 
     Its tokenizer is learnt from what all kinds of models will be shown of the rules.
     """
@@ -50,11 +50,11 @@ def knowing(
     def make(inner: Lab[Any]) -> LocalPolicy:
         read = [talk for kind in get_args(Kind) for talk in talks(inner, rules, each, kind)]
         policy = blank(inner, size, [(p.question.messages, said) for p, said in read], vocab)
-        known = [
-            Demonstration(policy.encode(ask(call)), policy.encode_response(repr(value)))
-            for call, value in facts(calls, random.Random(inner.seed))
+        pieces = [
+            Demonstration(policy.encode(ask(lines)), policy.encode_response(repr(values)))
+            for lines, values in facts(rules, known, random.Random(inner.seed))
         ]
-        imitate(inner, policy, known, steps=steps, batch=CALLS_BATCH, lr=lr)
+        imitate(inner, policy, pieces, steps=steps, batch=FACTS_BATCH, lr=lr)
         pretrained(inner)
         return policy
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -96,12 +96,17 @@ class WordRules(Described):
         said = WORDS[chosen].colour if self.ask == "colour" else WORDS[chosen].size
         return {"seen": seen, "fits": "yes" if fits else "no", "place": place, "chosen": chosen, "answer": said}
 
-    def _draw(self, rng: random.Random) -> Problem:
+    def words(self, rng: random.Random) -> list[str]:
+        """Three words to follow the rule on."""
         mine = [name for name, word in WORDS.items() if word.kind == self.kind]
         words = rng.sample(list(WORDS), 3)
         if rng.random() < 0.5:  # or the kind would be met once in six times only
             at = PLACES.index(self.look)
             words[at] = rng.choice([name for name in mine if name not in words])
+        return words
+
+    def _draw(self, rng: random.Random) -> Problem:
+        words = self.words(rng)
         said, steps = listed(words), self.steps(words)
         return new_problem(
             self.family,
@@ -129,23 +134,35 @@ def rules() -> Iterator[WordRules]:
             yield WordRules(look=look, kind=kind, then=then, other=other, ask=ask)
 
 
-def program(rule: WordRules, code: bool = True) -> str:
-    """A rule as a Python function of the words in one text, whose helpers nobody defined; without `code` its plan only.
+def code(rule: WordRules) -> dict[str, str]:
+    """The expression of every step of a rule, by the name of what it gives."""
+    return {
+        "seen": f"word_at('{rule.look}', items)",
+        "fits": f"is_{rule.kind}(seen)",
+        "place": f"'{rule.then}' if fits == 'yes' else '{rule.other}'",
+        "chosen": "word_at(place, items)",
+        "answer": f"{rule.ask}_of(chosen)",
+    }
+
+
+def program(rule: WordRules, full: bool = True) -> str:
+    """A rule as a Python function of the words in one text, whose helpers nobody defined; without `full` its plan only.
 
     It returns a dictionary of what every step gave, the answer last: `WordRules.steps` with its values.
     """
-    kept = ", ".join(f"'{name}': {name}" for name in ("seen", "fits", "place", "chosen"))
+    does = code(rule)
+    kept = ", ".join(f"'{name}': {name}" for name in does if name != "answer")
     steps = [
         (f"see whether the {rule.look} is {_named(rule.kind)}",
-         [f"seen = word_at('{rule.look}', items)", f"fits = is_{rule.kind}(seen)"]),
+         [f"{name} = {does[name]}" for name in ("seen", "fits")]),
         (f"if so take the {rule.then}, else the {rule.other}",
-         [f"place = '{rule.then}' if fits == 'yes' else '{rule.other}'", "chosen = word_at(place, items)"]),
-        (f"say its {rule.ask}", [f"return {{{kept}, 'answer': {rule.ask}_of(chosen)}}"]),
+         [f"{name} = {does[name]}" for name in ("place", "chosen")]),
+        (f"say its {rule.ask}", [f"return {{{kept}, 'answer': {does['answer']}}}"]),
     ]  # fmt: skip
     lines = ["def answer(items):"]
-    for number, (plan, does) in enumerate(steps, 1):
-        lines += [f"    # Step {number}: {plan}", *(f"    {line}" for line in does if code)]
-    return "\n".join(lines if code else [*lines, "    return output"])
+    for number, (plan, written) in enumerate(steps, 1):
+        lines += [f"    # Step {number}: {plan}", *(f"    {line}" for line in written if full)]
+    return "\n".join(lines if full else [*lines, "    return output"])
 
 
 def follow(text: str, words: list[str]) -> str | None:
@@ -183,12 +200,25 @@ HELPERS: dict[str, Callable[..., str]] = {
 """What the helpers of every rule's program would do."""
 
 
-def facts(n: int, rng: random.Random) -> list[tuple[str, str]]:
-    """`n` calls of helpers and what they give: `word_at('second', 'pea,frog,bus')` and `frog`."""
-    made = []
+READS = {"seen": ("items",), "fits": ("seen",), "place": ("fits",), "chosen": ("items", "place"), "answer": ("chosen",)}
+"""What every step of a program needs to know."""
+
+
+def facts(rules: Sequence[WordRules], n: int, rng: random.Random) -> list[tuple[str, dict[str, str]]]:
+    """`n` pieces of the rules' programs, the values known before, and what is known then without the list of words.
+
+    `fits = 'no'`, `place = 'first' if fits == 'yes' else 'third'` give `{'fits': 'no', 'place': 'third'}`.  A piece is
+    one to five steps long.
+    """
+    names, made = list(READS), []
     for _ in range(n):
-        name = rng.choice(["word_at", *HELPERS])  # places are harder than facts
-        words = rng.sample(list(WORDS), 3)
-        args = [rng.choice(PLACES), listed(words)] if name == "word_at" else words[:1]
-        made.append((f"{name}({', '.join(map(repr, args))})", HELPERS[name](*args)))
+        rule, first = rng.choice(rules), rng.randrange(len(names))
+        piece = names[first : rng.randint(first, len(names) - 1) + 1]
+        if rng.random() < 0.3:  # kinds are harder than the rest
+            piece = ["fits"]
+        words = rule.words(rng)
+        known = {"items": listed(words), **rule.steps(words)}
+        read = [name for name in known if name not in piece and any(name in READS[step] for step in piece)]
+        lines = [*(f"{name} = {known[name]!r}" for name in read), *(f"{step} = {code(rule)[step]}" for step in piece)]
+        made.append(("\n".join(lines), {name: known[name] for name in (*read, *piece) if name != "items"}))
     return made
