@@ -19,10 +19,10 @@ Algorithm
 Departs from the paper
 ----------------------
 A small transformer learns a world of 72 words (kind, size, colour are known from training text alone) by pieces of
-programs, then programs for rules about them, in place of Alpaca converted by a teacher and Llama-2.  36 of 216 rules, all about colours, are
-held out of all training; their instructions say what to look at and what to say, so that six programs are plausible
-and only labels tell them apart.  Programs have no docstring.  Programs are redrawn at most twice.  alpha is not
-printed in the paper; 0.5 is that of an independent reproduction (jackmastermind/newcomb).
+programs, then programs for rules about them, in place of Alpaca converted by a teacher and Llama-2.  36 of 216 rules,
+all about colours, are held out of all training; their instructions say what to look at and what to say, so that six
+programs are plausible and only labels tell them apart.  Programs have no docstring.  Programs are redrawn at most
+twice.  alpha is not printed in the paper; 0.5 is that of an independent reproduction (jackmastermind/newcomb).
 
 Details that matter
 -------------------
@@ -82,8 +82,9 @@ from trivium.types import Budget, Problem, Trace
 
 @dataclass(frozen=True)
 class Size:
-    """`fact_steps` on pieces of programs (`facts` of them), then `steps` of `batch` on 2 x `each` items a training rule; `tasks` held-out rules.
+    """`fact_steps` on `facts` pieces of programs, then `steps` of `batch` on 2 x `each` items a training rule.
 
+    `tasks` are held-out rules.
     A program is written or emulated within `max_tokens`.
     """
 
