@@ -145,20 +145,22 @@ def code(rule: WordRules) -> dict[str, str]:
     }
 
 
+def _assignments(rule: WordRules) -> dict[str, str]:
+    return {name: f"{name} = {expression}" for name, expression in code(rule).items()}
+
+
 def program(rule: WordRules, full: bool = True) -> str:
     """A rule as a Python function of the words in one text, whose helpers nobody defined; without `full` its plan only.
 
     It returns a dictionary of what every step gave, the answer last: `WordRules.steps` with its values.
     """
-    does = code(rule)
+    does = _assignments(rule)
     kept = ", ".join(f"'{name}': {name}" for name in does if name != "answer")
     steps = [
-        (f"see whether the {rule.look} is {_named(rule.kind)}",
-         [f"{name} = {does[name]}" for name in ("seen", "fits")]),
-        (f"if so take the {rule.then}, else the {rule.other}",
-         [f"{name} = {does[name]}" for name in ("place", "chosen")]),
-        (f"say its {rule.ask}", [f"return {{{kept}, 'answer': {does['answer']}}}"]),
-    ]  # fmt: skip
+        (f"see whether the {rule.look} is {_named(rule.kind)}", [does["seen"], does["fits"]]),
+        (f"if so take the {rule.then}, else the {rule.other}", [does["place"], does["chosen"]]),
+        (f"say its {rule.ask}", [f"return {{{kept}, 'answer': {code(rule)['answer']}}}"]),
+    ]
     lines = ["def answer(items):"]
     for number, (plan, written) in enumerate(steps, 1):
         lines += [f"    # Step {number}: {plan}", *(f"    {line}" for line in written if full)]
@@ -204,21 +206,21 @@ READS = {"seen": ("items",), "fits": ("seen",), "place": ("fits",), "chosen": ("
 """What every step of a program needs to know."""
 
 
-def facts(rules: Sequence[WordRules], n: int, rng: random.Random) -> list[tuple[str, dict[str, str]]]:
-    """`n` pieces of the rules' programs, the values known before, and what is known then without the list of words.
+def facts(of: Sequence[WordRules], n: int, rng: random.Random) -> list[tuple[str, dict[str, str]]]:
+    """`n` pieces of programs `of` rules, the values known before, and what is known then, without the list of words.
 
     `fits = 'no'`, `place = 'first' if fits == 'yes' else 'third'` give `{'fits': 'no', 'place': 'third'}`.  A piece is
     one to five steps long.
     """
     names, made = list(READS), []
     for _ in range(n):
-        rule, first = rng.choice(rules), rng.randrange(len(names))
+        rule, first = rng.choice(of), rng.randrange(len(names))
         piece = names[first : rng.randint(first, len(names) - 1) + 1]
         if rng.random() < 0.3:  # kinds are harder than the rest
             piece = ["fits"]
-        words = rule.words(rng)
+        words, does = rule.words(rng), _assignments(rule)
         known = {"items": listed(words), **rule.steps(words)}
         read = [name for name in known if name not in piece and any(name in READS[step] for step in piece)]
-        lines = [*(f"{name} = {known[name]!r}" for name in read), *(f"{step} = {code(rule)[step]}" for step in piece)]
+        lines = [*(f"{name} = {known[name]!r}" for name in read), *(does[step] for step in piece)]
         made.append(("\n".join(lines), {name: known[name] for name in (*read, *piece) if name != "items"}))
     return made

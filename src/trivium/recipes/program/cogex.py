@@ -38,10 +38,12 @@ Details that matter
   lost as a whole: the experiment has many tasks of few questions.  Three seeds of 6 tasks of 60 questions decided
   nothing (22.8 points, from -11.3 to 56.9).
 - What an item copies at one token a model learns all at once, and when is chance: which of colour and size is asked,
-  and which place a program takes.  Models that had imitated helpers' calls alone learned the one after 100 to 1,000
-  steps on items and the other after 200 or never; by earlier lines of the ledger one model of four fell out each time.
-  All kinds of models now imitate pieces of training programs first, one to five steps long and with their values:
-  both are there within 300 steps, in the seeds looked at.  With single steps in place of pieces one of two fell out.
+  and which place a program takes.  Models that had imitated helpers' calls alone learned the first after 200 to 950
+  steps on items or not within 700, the second after 300 to 600 or not within 400 (by probes, with other sizes, batches
+  and rates); in two lines of the ledger one model of four lacks one of them.  All kinds of models now imitate pieces of
+  training programs first, one to five steps long and with their values: by a probe of seed 1 both are there within 200
+  steps, and no seed fell out, on dev or in the lab.  With single steps in place of pieces one of two did.
+- Those pieces are code: the base of `plan-only` and `direct` is the same and has emulated no plan.
 - Whether a word is of a kind is the one step that models do not carry over into whole programs (0.69 nats, a guess).
   So even a right program is right for some 60%, and programs that differ in what follows from it tie in the search.
 
@@ -84,8 +86,7 @@ from trivium.types import Budget, Problem, Trace
 class Size:
     """`fact_steps` on `facts` pieces of programs, then `steps` of `batch` on 2 x `each` items a training rule.
 
-    `tasks` are held-out rules.
-    A program is written or emulated within `max_tokens`.
+    `tasks` are held-out rules.  A program is written or emulated within `max_tokens`.
     """
 
     model: str = "300k"
