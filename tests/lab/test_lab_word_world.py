@@ -34,7 +34,7 @@ def test_what_a_program_is_shown_to_return_is_what_it_returns() -> None:
 def test_kinds_start_from_one_model_and_pay_in_steps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     here = lab()
-    policy, again = (knowing(here, SOME, 1, size="30k", vocab=400, known=8, steps=2, lr=1e-3) for _ in range(2))
+    policy, again = (knowing(here, SOME, 1, size="30k", vocab=400, steps=2, lr=1e-3) for _ in range(2))
     assert here.spent["pretrain_steps"] == 2
     assert policy.tokenizer.get_vocab() == again.tokenizer.get_vocab()
     shown(here, policy, SOME, 1, "direct", steps=1, batch=2, lr=1e-3)

@@ -20,7 +20,7 @@ from trivium.types import Problem
 
 Kind = Literal["code", "plan", "direct"]
 """What a model says to a question: a program and what it returns, the same with the program's plan only, the answer."""
-FACTS_BATCH = 64
+FACTS_BATCH = 32
 
 
 def item(rule: WordRules, problem: Problem, code: bool) -> str:
@@ -40,9 +40,9 @@ def talks(lab: Lab[Any], rules: Sequence[WordRules], each: int, kind: Kind) -> l
 
 
 def knowing(
-    lab: Lab[Any], rules: Sequence[WordRules], each: int, *, size: str, vocab: int, known: int, steps: int, lr: float
+    lab: Lab[Any], rules: Sequence[WordRules], each: int, *, size: str, vocab: int, steps: int, lr: float
 ) -> LocalPolicy:
-    """A fresh copy of a model that imitated `known` pieces of the rules' programs and what they give.
+    """A fresh copy of a model that imitated pieces of the rules' programs and what they give, each piece once.
 
     Its tokenizer is learnt from what all kinds of models will be shown of the rules.
     """
@@ -52,7 +52,7 @@ def knowing(
         policy = blank(inner, size, [(p.question.messages, said) for p, said in read], vocab)
         pieces = [
             Demonstration(policy.encode(ask(lines)), policy.encode_response(repr(values)))
-            for lines, values in facts(rules, known, random.Random(inner.seed))
+            for lines, values in facts(rules, steps * FACTS_BATCH, random.Random(inner.seed))
         ]
         imitate(inner, policy, pieces, steps=steps, batch=FACTS_BATCH, lr=lr)
         pretrained(inner)

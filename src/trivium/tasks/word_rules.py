@@ -90,11 +90,13 @@ class WordRules(Described):
     def steps(self, words: list[str]) -> dict[str, str]:
         """The result of every step by its name, the answer last."""
         seen = words[PLACES.index(self.look)]
-        fits = WORDS[seen].kind == self.kind
+        kind = WORDS[seen].kind
+        fits = kind == self.kind
         place = self.then if fits else self.other
         chosen = words[PLACES.index(place)]
         said = WORDS[chosen].colour if self.ask == "colour" else WORDS[chosen].size
-        return {"seen": seen, "fits": "yes" if fits else "no", "place": place, "chosen": chosen, "answer": said}
+        found = {"seen": seen, "kind": kind, "fits": "yes" if fits else "no", "place": place}
+        return {**found, "chosen": chosen, "answer": said}
 
     def words(self, rng: random.Random) -> list[str]:
         """Three words to follow the rule on."""
@@ -138,7 +140,8 @@ def code(rule: WordRules) -> dict[str, str]:
     """The expression of every step of a rule, by the name of what it gives."""
     return {
         "seen": f"word_at('{rule.look}', items)",
-        "fits": f"is_{rule.kind}(seen)",
+        "kind": "kind_of(seen)",
+        "fits": f"'yes' if kind == '{rule.kind}' else 'no'",
         "place": f"'{rule.then}' if fits == 'yes' else '{rule.other}'",
         "chosen": "word_at(place, items)",
         "answer": f"{rule.ask}_of(chosen)",
@@ -157,7 +160,7 @@ def program(rule: WordRules, full: bool = True) -> str:
     does = _assignments(rule)
     kept = ", ".join(f"'{name}': {name}" for name in does if name != "answer")
     steps = [
-        (f"see whether the {rule.look} is {_named(rule.kind)}", [does["seen"], does["fits"]]),
+        (f"see whether the {rule.look} is {_named(rule.kind)}", [does["seen"], does["kind"], does["fits"]]),
         (f"if so take the {rule.then}, else the {rule.other}", [does["place"], does["chosen"]]),
         (f"say its {rule.ask}", [f"return {{{kept}, 'answer': {code(rule)['answer']}}}"]),
     ]
@@ -195,32 +198,36 @@ def _named(kind: str) -> str:
 
 HELPERS: dict[str, Callable[..., str]] = {
     "word_at": lambda place, text: text.split(",")[PLACES.index(place)],
-    **{f"is_{k}": lambda word, k=k: "yes" if WORDS[word].kind == k else "no" for k in get_args(Kind)},
+    "kind_of": lambda word: WORDS[word].kind,
     "colour_of": lambda word: WORDS[word].colour,
     "size_of": lambda word: WORDS[word].size,
 }
 """What the helpers of every rule's program would do."""
 
 
-READS = {"seen": ("items",), "fits": ("seen",), "place": ("fits",), "chosen": ("items", "place"), "answer": ("chosen",)}
+READS = {
+    "seen": ("items",), "kind": ("seen",), "fits": ("kind",), "place": ("fits",), "chosen": ("items", "place"),
+    "answer": ("chosen",),
+}  # fmt: skip
 """What every step of a program needs to know."""
 
 
 def facts(of: Sequence[WordRules], n: int, rng: random.Random) -> list[tuple[str, dict[str, str]]]:
-    """`n` pieces of programs `of` rules, the values known before, and what is known then, without the list of words.
+    """`n` pieces of programs `of` rules, the values known before, and all that is known then.
 
     `fits = 'no'`, `place = 'first' if fits == 'yes' else 'third'` give `{'fits': 'no', 'place': 'third'}`.  A piece is
-    one to five steps long.
+    one to six steps long.  What it reads is said again, the list of words too: who copies the list soon finds a word in
+    it.
     """
     names, made = list(READS), []
     for _ in range(n):
         rule, first = rng.choice(of), rng.randrange(len(names))
         piece = names[first : rng.randint(first, len(names) - 1) + 1]
-        if rng.random() < 0.3:  # kinds are harder than the rest
-            piece = ["fits"]
+        if rng.random() < 0.3:  # to compare is learned last
+            piece = ["kind", "fits"]
         words, does = rule.words(rng), _assignments(rule)
         known = {"items": listed(words), **rule.steps(words)}
         read = [name for name in known if name not in piece and any(name in READS[step] for step in piece)]
         lines = [*(f"{name} = {known[name]!r}" for name in read), *(does[step] for step in piece)]
-        made.append(("\n".join(lines), {name: known[name] for name in (*read, *piece) if name != "items"}))
+        made.append(("\n".join(lines), {name: known[name] for name in (*read, *piece)}))
     return made
