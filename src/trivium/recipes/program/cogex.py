@@ -45,7 +45,9 @@ Details that matter
 - Until then `is_food(seen)` stood in the place of `kind_of(seen)` and a comparison, and models never carried it over
   into whole programs (0.69 nats, a guess): a right program was right for some 60%, and programs that differ in what
   follows tied in the search.
-- Those pieces are code: the base of `plan-only` and `direct` is the same and has emulated no plan.
+- Those pieces are code: the base of `plan-only` and `direct` is the same and has emulated no plan.  The third claim is
+  thus about models that knew code before, as Llama-2 did in the paper; one that had imitated pieces of plans as long
+  was not tried.
 
 At full size
 ------------
