@@ -62,10 +62,9 @@ Weir et al. 2024, arXiv:2405.16337 (algorithm, tables, conversion prompts); nwei
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import repeat
 from typing import Any
 
 from trivium.claims import Claim
@@ -180,10 +179,10 @@ def asked(lab: Lab[Size]) -> list[tuple[WordRules, list[Problem]]]:
     return [(rule, lab.problems(rule, "test", lab.size.test)) for rule in split(lab)[1]]
 
 
-def answered(lab: Lab[Size], policy: LocalPolicy, hows: Iterable[Method], budget: Budget | None = None) -> Scored:
+def answered(lab: Lab[Size], policy: LocalPolicy, hows: Sequence[Method], budget: Budget | None = None) -> Scored:
     """The answers to all of them, for each task by a method of its own."""
     tasks = asked(lab)
-    jobs = [(*task, how) for task, how in zip(tasks, hows, strict=False)]
+    jobs = [(*task, how) for task, how in zip(tasks, hows, strict=True)]
     return judged(lab, tasks, attempts_each(lab, policy, jobs, budget=budget))
 
 
@@ -194,7 +193,7 @@ def judged(lab: Lab[Size], tasks: list[tuple[WordRules, list[Problem]]], traces:
 
 
 def per_question(lab: Lab[Size]) -> Scored:
-    return answered(lab, model(lab, kind="code"), repeat(emulated(lab)))
+    return answered(lab, model(lab, kind="code"), [emulated(lab)] * len(split(lab)[1]))
 
 
 def searched(lab: Lab[Size], keep: int = 1, kind: Kind = "code", shuffled: bool = False) -> Scored:
@@ -208,7 +207,7 @@ def voted(lab: Lab[Size]) -> Scored:
     questions = len(searched(other := lab.apart()).questions)
     allowed = Budget(sampled_tokens=round(other.spent["total_tokens"] / questions))
     how = partial(vote, n=None, of=emulated(lab, temperature=0.7))
-    return answered(lab, model(lab, kind="code"), repeat(how), allowed)
+    return answered(lab, model(lab, kind="code"), [how] * len(split(lab)[1]), allowed)
 
 
 def direct(lab: Lab[Size], tuned: bool = False) -> Scored:
