@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from trivium.errors import UserError
 from trivium.lab.lab import Lab
 from trivium.lab.word_world import talks
 from trivium.recipes.program.cogex import SIZES, Size, split
@@ -32,3 +35,9 @@ def test_nothing_that_models_are_shown_has_a_held_out_instruction() -> None:
 
 def test_other_seeds_hold_out_other_rules() -> None:
     assert len({tuple(rule.name for rule in split(lab(seed))[1]) for seed in range(4)}) == 4
+
+
+@pytest.mark.parametrize("held_out", [0, 19])
+def test_none_or_more_instructions_than_there_are_cannot_be_held_out(held_out: int) -> None:
+    with pytest.raises(UserError, match=f"held_out={held_out}: expected 1 to 18"):
+        split(Lab("cogex", "", replace(SIZES["lab"], held_out=held_out), "lab", 0))

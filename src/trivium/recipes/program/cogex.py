@@ -68,7 +68,7 @@ from functools import partial
 from typing import Any
 
 from trivium.claims import Claim
-from trivium.errors import RunError
+from trivium.errors import RunError, UserError
 from trivium.lab.lab import Lab, Scored
 from trivium.lab.measure import attempts, attempts_each, ids, scored
 from trivium.lab.null import ShuffledLabels
@@ -126,10 +126,12 @@ def split(lab: Lab[Size]) -> tuple[list[WordRules], list[WordRules]]:
     """The rules that are trained on, and the held-out ones as they are asked.
 
     Rules of one vague instruction are held out together: one that was shown with five of six would speak against the
-    sixth, and leave a program written for each question worse off than a guess.
+    sixth, and leave a program written for each question worse off than a guess.  Raises UserError for none or too many.
     """
     every = [replace(rule, told=False) for rule in rules()]
     vague = sorted({rule.instruction for rule in every if rule.ask == "colour"})  # of two sizes half is guessed right
+    if not 1 <= lab.size.held_out <= len(vague):
+        raise UserError(f"held_out={lab.size.held_out}: expected 1 to {len(vague)} instructions")
     held = set(random.Random(lab.seed).sample(vague, lab.size.held_out))
     kept = [replace(rule, told=True) for rule in every if rule.instruction not in held]
     return kept, [rule for rule in every if rule.instruction in held]
