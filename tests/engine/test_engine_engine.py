@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tiny_models import CONTEXT, FAMILIES, decoder, hf_model
+from tokenizers import Tokenizer, decoders, models, normalizers
+from transformers import PreTrainedTokenizerFast
 
 from trivium.engine.cache import GROW, Cache
 from trivium.engine.engine import SPECIALS, Engine, Job, said_to_stop
@@ -139,16 +141,42 @@ def test_text_is_cut_after_a_stop_string_and_the_ids_are_kept():
     assert plain.decode(row.ids).endswith(text[6:8])
 
 
+def sentencepiece_like() -> PreTrainedTokenizerFast:
+    """Words with their spaces, unknown characters as bytes, and no space before the first word, as in Llama 2."""
+    bytes_of = [f"<0x{i:02X}>" for i in range(256)]
+    words = ["a", "b", "#", "\u2581", "\u2581a", "ab", "\u2581ab", "##"]
+    merges = [("\u2581", "a"), ("a", "b"), ("\u2581a", "b"), ("#", "#")]
+    vocab = {word: i for i, word in enumerate(["<|user|>", *bytes_of, *words])}
+    core = Tokenizer(models.BPE(vocab, merges, byte_fallback=True))
+    core.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    core.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    core.add_special_tokens(["<|user|>"])
+    return PreTrainedTokenizerFast(tokenizer_object=core)
+
+
+TOKENIZERS = {
+    "bytes": byte_tokenizer(),
+    "learnt": trained_tokenizer(["ab#\né漢🙂 aab##\n\n"] * 3, 280),
+    "sentencepiece-like": sentencepiece_like(),
+}
+
+
+@example(text="ab", stops=["b"], specials=[], name="sentencepiece-like")  # it ends within a token
+@example(
+    text="a b", stops=["a "], specials=[], name="sentencepiece-like"
+)  # with the space of a word that alone has none
 @given(
-    text=st.text("ab#\né漢🙂", max_size=40),
-    stops=st.lists(st.text("ab#\né漢🙂", min_size=1, max_size=4), min_size=1, max_size=3),
+    text=st.text("ab#\né漢🙂 ", max_size=40),
+    stops=st.lists(st.text("ab#\né漢🙂 ", min_size=1, max_size=4), min_size=1, max_size=3),
     specials=st.lists(st.integers(0, 40), max_size=SPECIALS),
-    learned=st.booleans(),
+    name=st.sampled_from(sorted(TOKENIZERS)),
 )
 def test_a_stop_string_is_seen_when_its_last_token_comes(
-    text: str, stops: list[str], specials: list[int], learned: bool
+    text: str, stops: list[str], specials: list[int], name: str
 ) -> None:
-    tokenizer = trained_tokenizer(["ab#\né漢🙂 aab##\n\n"] * 3, 280) if learned else byte_tokenizer()
+    tokenizer = TOKENIZERS[name]
 
     def decode(ids: Sequence[int]) -> str:
         return str(tokenizer.decode(list(ids), skip_special_tokens=True))
@@ -172,7 +200,9 @@ def test_a_long_sample_is_not_read_again_at_every_token() -> None:
         return "x" * len(ids)
 
     assert said_to_stop(range(10_000), ("###", "stop"), decode) is None
-    assert read == [len("stop") + SPECIALS]
+    assert read == [1]  # no stop string ends with this token
+    assert said_to_stop(range(10_000), ("###", "xx#x"), decode) is None
+    assert read[1:] == [1, len("xx#x") + SPECIALS]
 
 
 def test_the_context_is_a_limit():

@@ -113,6 +113,18 @@ def test_a_bad_program_is_written_again_but_not_for_ever() -> None:
     assert qualities(bad) == ["30"], "the best there is, where none reaches alpha"
 
 
+def test_where_none_is_good_only_the_best_by_train_score_are_chosen_among() -> None:
+    task = Adding()
+    found = search(task, model(0, 10, 30, 20, 40, 5), train=20, dev=30, candidates=2, tries=3, keep=2)
+    assert len(found.tried) == 6
+    assert set(qualities(found)) == {"30", "40"}
+    assert task.judged["dev"] == 2 * 30
+    level = Adding()
+    found = search(level, model(0, 1, 2), train=1, dev=30, candidates=1, tries=3, keep=1)
+    assert [c.train for c in found.tried] == [0.0] * 3
+    assert level.judged["dev"] == 3 * 30, "those that are level are all compared on dev"
+
+
 def test_equal_programs_are_scored_once_and_several_may_be_kept(tmp_path: Path) -> None:
     task = Adding()
     found = search(task, model(90, 60, 90, 80), train=20, dev=30, candidates=4, tries=1, keep=3, max_tokens=200)

@@ -26,6 +26,8 @@ from trivium.types import Finish, Sampling
 
 REMEMBERED = 10_000
 """Prompts that are known again when they come a second time."""
+UNREADABLE = "\ufffd"
+"""What stands in a text for bytes that are no character yet."""
 SPECIALS = 8
 """Special tokens, which are no text, that a stop string may have within it and is still seen."""
 
@@ -331,6 +333,9 @@ def said_to_stop(ids: Sequence[int], stops: Sequence[str], decode: Callable[[Seq
 
     The stop string stays in it: the ids of a next step follow on it, and so must its text.
     """
+    newest = decode(ids[-1:])
+    if not any(_may_end(newest, stop) for stop in stops):
+        return None
     # A token is a byte or more, but for special ones, which are none: only so many tokens can be part of it.
     end = decode(ids[-max(len(stop.encode()) for stop in stops) - SPECIALS :])
     if not any(stop in end for stop in stops):
@@ -338,3 +343,14 @@ def said_to_stop(ids: Sequence[int], stops: Sequence[str], decode: Callable[[Seq
     text = decode(ids)
     found = [at + len(stop) for stop in stops if (at := text.find(stop)) >= 0]
     return text[: min(found)] if found else None
+
+
+def _may_end(said: str, stop: str) -> bool:
+    """Whether a token that reads so when alone may complete the stop string.
+
+    Within a text it may read otherwise where it is a part of a character, a special token, or begins with a space.
+    """
+    if UNREADABLE in said or stop[-1] == " ":
+        return True
+    begun = (said[:n] for n in range(1, len(said) + 1))
+    return any(stop.endswith(part) or part.endswith(stop) for part in begun)

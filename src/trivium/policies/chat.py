@@ -28,6 +28,7 @@ class Chat:
     config: Any
     generation_eos: frozenset[int] = frozenset()
     _known: dict[tuple[Message, ...], tuple[int, ...]] = field(init=False, default_factory=dict, repr=False)
+    _said: dict[int, str] = field(init=False, default_factory=dict, repr=False)
 
     @property
     def eos(self) -> frozenset[int]:
@@ -72,7 +73,13 @@ class Chat:
         return tuple(self.tokenizer.encode(text, add_special_tokens=False))
 
     def decode(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+        """The text of token ids, special ones left out.  Single tokens are remembered: stop strings ask for each."""
+        if len(ids) != 1:
+            return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+        said = self._said.get(ids[0])
+        if said is None:
+            said = self._said[ids[0]] = str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+        return said
 
     def prompt(self, request: Request, context: int) -> tuple[int, ...]:
         """All ids that a request's samples continue.  A prefix from a source without ids is read by its text.

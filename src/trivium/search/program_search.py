@@ -72,14 +72,15 @@ async def search_program(
     CoTACS of Weir et al. 2024, arXiv:2405.16337: 300 train and 700 dev questions, a program for every train question
     (`candidates` of them) at temperature 0.7, written again while its mean train score is below `alpha`, and `keep` of
     1 or 3; scores come from `emulate` at its own temperature, and an output that cannot be read scores 0.  The paper
-    does not say its `alpha`.  Departs in writing at most `tries` times, in keeping from all programs where none reaches
-    `alpha`, and in scoring equal programs once.  It uses the labels of the train and dev splits and no other; the dev
-    score of what is kept is a maximum, so report a test score (`trivium solve emulate:program=FILE`).
+    does not say its `alpha`.  Departs in writing at most `tries` times, in scoring equal programs once, and in choosing
+    where none reaches `alpha`: among the `keep` best by train score and those that equal the last of them.  It uses the
+    labels of the train and dev splits and no other; the dev score of what is kept is a maximum, so report a test score
+    (`trivium solve emulate:program=FILE`).
 
     `shown=False` is for a model that was fine-tuned for the template, see `emulate`.
 
-    Costs up to candidates x tries x train + kept x dev emulations; `hear` follows them.  Raises RunError where the
-    model writes no function at all, and UserError for numbers that make no search.
+    Costs up to candidates x tries x train emulations and `dev` for each program that it chooses among; `hear` follows
+    them.  Raises RunError where the model writes no function at all, and UserError for numbers that make no search.
     """
     wanted = train if candidates is None else candidates
     if min(train, dev, keep, tries, wanted) < 1 or wanted > train:
@@ -136,7 +137,7 @@ async def search_program(
             break
     if not tried:
         raise RunError(f"{policy.name} wrote no Python function in {tries} tries at {wanted} questions of {task.name}")
-    ranked = _distinct(good or tried)
+    ranked = _distinct(good) or _best(_distinct(tried), keep)
     chosen = await score([candidate.program for candidate in ranked], choosing, "choosing by dev score")
     scored = [replace(candidate, dev=chosen[candidate.program]) for candidate in ranked]
     scored.sort(key=lambda c: (c.dev, c.train), reverse=True)
@@ -146,6 +147,12 @@ async def search_program(
 def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The first candidate of each program."""
     return list({c.program: c for c in reversed(candidates)}.values())[::-1]
+
+
+def _best(candidates: Sequence[Candidate], n: int) -> list[Candidate]:
+    """The `n` with the highest train scores, and those that equal the last of them."""
+    bar = sorted((candidate.train for candidate in candidates), reverse=True)[:n][-1]
+    return [candidate for candidate in candidates if candidate.train >= bar]
 
 
 def _mean(traces: Sequence[Trace]) -> float:

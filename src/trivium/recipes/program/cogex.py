@@ -95,14 +95,14 @@ class Size:
     vocab: int = 800
     fact_steps: int = 1200
     each: int = 20
-    steps: int = 400
+    steps: int = 350
     batch: int = 16
     lr: float = 2e-3
     held_out: int = 3
-    train: int = 12
-    dev: int = 30
+    train: int = 10
+    dev: int = 20
     test: int = 20
-    tuning: int = 60
+    tuning: int = 45
     max_tokens: int = 224
 
 
@@ -238,10 +238,9 @@ RECIPE = Recipe(
     paper=Paper(1, arxiv="2405.16337"),
     says="One program, searched with a few dozen labels and emulated by the model, serves a whole task.",
     arms={
-        "per-question": per_question, "searched": searched, "searched-3": partial(searched, keep=3),
-        "voted": voted, "direct": direct, "tuned-direct": partial(direct, tuned=True),
-        "plan-only": partial(searched, kind="plan"),
-        "shuffled-labels": partial(searched, shuffled=True), "executed": executed,
+        "per-question": per_question, "searched": searched, "shuffled-labels": partial(searched, shuffled=True),
+        "plan-only": partial(searched, kind="plan"), "voted": voted, "searched-3": partial(searched, keep=3),
+        "direct": direct, "tuned-direct": partial(direct, tuned=True), "executed": executed,
     },
     sizes=SIZES,
     claims=[
@@ -263,5 +262,5 @@ RECIPE = Recipe(
         ),
     ],
     seeds=3,
-    tried=24,
+    tried=26,
 )  # fmt: skip
