@@ -163,10 +163,9 @@ TOKENIZERS = {
 }
 
 
-@example(text="ab", stops=["b"], specials=[], name="sentencepiece-like")  # it ends within a token
-@example(
-    text="a b", stops=["a "], specials=[], name="sentencepiece-like"
-)  # with the space of a word that alone has none
+# A stop string may end within a token, and with a space that a token has only within a text.
+@example(text="ab", stops=["b"], specials=[], name="sentencepiece-like")
+@example(text="a b", stops=["a "], specials=[], name="sentencepiece-like")
 @given(
     text=st.text("ab#\né漢🙂 ", max_size=40),
     stops=st.lists(st.text("ab#\né漢🙂 ", min_size=1, max_size=4), min_size=1, max_size=3),

@@ -75,11 +75,13 @@ class Chat:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, special ones left out.  Single tokens are remembered: stop strings ask for each."""
         if len(ids) != 1:
-            return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
-        said = self._said.get(ids[0])
-        if said is None:
-            said = self._said[ids[0]] = str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
-        return said
+            return self._decode(ids)
+        if ids[0] not in self._said:
+            self._said[ids[0]] = self._decode(ids)
+        return self._said[ids[0]]
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def prompt(self, request: Request, context: int) -> tuple[int, ...]:
         """All ids that a request's samples continue.  A prefix from a source without ids is read by its text.
