@@ -16,6 +16,7 @@ import pytest
 
 from trivium.claims import Claim
 from trivium.errors import RunError, UnknownName
+from trivium.lab import runner
 from trivium.lab.keep import of_policy
 from trivium.lab.lab import Lab, Scored
 from trivium.lab.recipe import Paper, Recipe
@@ -213,3 +214,12 @@ def until(true: Callable[[], bool], seconds: float) -> bool:
     while not (found := true()) and time.monotonic() < ends:
         time.sleep(0.05)
     return found
+
+
+def test_workers_know_nothing_of_interrupts_from_their_first_moment_on() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    look = "import signal; print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)"
+    with runner._interrupts_ignored():
+        child = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == "True"
+    assert signal.getsignal(signal.SIGINT) is before

@@ -160,7 +160,8 @@ def _each(missing: Sequence[Job], workers: int) -> Iterator[tuple[Job, ArmResult
         return
     spawn = multiprocessing.get_context("spawn")
     pool = futures.ProcessPoolExecutor(min(workers, len(missing)), mp_context=spawn, initializer=_worker)
-    running = {pool.submit(_perform, job): job for job in missing}
+    with _interrupts_ignored():  # by workers from their first moment on, who inherit this
+        running = {pool.submit(_perform, job): job for job in missing}
     try:
         for future in futures.as_completed(running):
             yield running[future], future.result()
@@ -172,6 +173,19 @@ def _each(missing: Sequence[Job], workers: int) -> Iterator[tuple[Job, ArmResult
         pool.shutdown(wait=False, cancel_futures=True)
         for process in abandoned:
             process.terminate()
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ctrl-C does nothing while this lasts; outside of the main thread, which alone may say so, it stays as it is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _worker() -> None:
