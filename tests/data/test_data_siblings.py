@@ -26,7 +26,7 @@ def label(value: float, *ids: int, after: tuple[int, ...] = PROMPT) -> Label:
     return Label("q", (*after, *ids), len(after), value, 1)
 
 
-def test_of_a_search_only_valued_lines_are_steps() -> None:
+def test_of_a_search_only_visited_lines_are_steps() -> None:
     tree = trace(
         (0, (3, NEWLINE), 0.5),
         (0, (4, NEWLINE), None),  # nobody visited it
@@ -34,7 +34,9 @@ def test_of_a_search_only_valued_lines_are_steps() -> None:
         (1, (6, NEWLINE, 5, END), 0.0),  # a rollout
         (1, (6,), 0.0),  # cut off
         (0, (7, END), 0.0),
+        (1, (8, END), 1.0),  # a rollout as long as a step
     )
+    tree.nodes[-1].visits = 0
     found = searched_lines([Tree(tree, {})], NEWLINE, {END})
     assert [(x.ids[x.start :], x.ids[: x.start], x.value) for x in found] == [
         ((3, NEWLINE), PROMPT, 0.5),

@@ -170,6 +170,15 @@ def test_values_of_the_search_become_targets():
     assert labels([Tree(tree, {})], "score") == []
 
 
+def test_the_end_of_a_rollout_is_no_step_beside_those_that_a_search_visited():
+    tree = trace((0, model(3)), (0, model(4)), (0, model(3, 7, END)))
+    for node, visits, value in ((1, 3, 0.75), (2, 1, 0.25), (3, 0, 1.0)):
+        tree.nodes[node].visits, tree.nodes[node].value = visits, value
+    assert [x.ids for x in labels([Tree(tree, {})], "value")] == [(1, 2, 3), (1, 2, 4)]
+    (pair,) = Process(by="value")([Tree(tree, {})], 0)
+    assert (pair.chosen, pair.rejected) == ((3,), (4,))
+
+
 def test_step_pairs_prefer_the_better_sibling():
     made = Process(margin=0.3)(judged(FORK), 0)
     assert made == [

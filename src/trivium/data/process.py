@@ -35,7 +35,8 @@ def labels(trees: Sequence[Tree], by: By = "outcome") -> list[Label]:
 
     outcome  share of correct ends among all judged ends below the node; count is their number.  Wang et al. 2023
              (Math-Shepherd), arXiv:2312.08935, equations 3 and 4
-    value    what the search wrote as the node's value; count is its visits, at least 1
+    value    what the search wrote as the node's value; count is its visits, at least 1.  A search that counts visits
+             made steps only of what it visited: what it wrote on the ends of rollouts is no estimate of a step
     score    the same for the node's score
     visits   the node's share of the visits that it and its siblings had; count is its own
     """
@@ -63,7 +64,8 @@ def _estimates(tree: Tree, by: By) -> dict[int, tuple[float, int]]:
         for node in nodes:
             total[node.parent] = total.get(node.parent, 0) + node.visits
         return {i: (n.visits / total[n.parent], n.visits) for i, n in enumerate(nodes) if n.visits}
-    found = ((i, node.visits, node.value if by == "value" else node.score) for i, node in enumerate(nodes))
+    visited = [i for i, node in enumerate(nodes) if node.visits] or range(len(nodes))
+    found = ((i, nodes[i].visits, nodes[i].value if by == "value" else nodes[i].score) for i in visited)
     return {i: (value, max(1, visits)) for i, visits, value in found if value is not None}
 
 

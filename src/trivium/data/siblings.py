@@ -14,7 +14,7 @@ from trivium.learn.preference import Preference
 def searched_lines(trees: Sequence[Tree], newline: int, ends: Collection[int]) -> list[Label]:
     """The value that a search gave to every line it went through.
 
-    Rollouts of several lines are no step, nor is a line that was cut off, after neither a newline nor one of `ends`.
+    Several lines are no step, nor is a line that was cut off, after neither a newline nor one of `ends`.
     """
     return [
         label

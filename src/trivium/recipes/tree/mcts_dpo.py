@@ -29,6 +29,8 @@ Details that matter
   75% and 69%, by either kind of pair alike; at 1e-4 they gained nothing, and three times as many steps of 32 pairs at
   that rate ruined the model.  20,000 tokens of search give about 140 pairs of steps, of plain samples 100 of responses.
 - A search ends by itself after about 125 tokens here; the limit of 160 a prompt keeps the trees many and the run short.
+- A rollout to the end is no sibling of the steps that it starts beside, though its end has a value; it was paired with
+  them until 29 settings had been tried.
 - Outcomes come from the verifier, on training problems only, in every arm alike.
 - `offline` makes all trees with the initial policy; `plain-steps` takes the pairs of steps from plain samples (no
   search); `coin` turns every pair by a coin (null).
@@ -54,7 +56,7 @@ from typing import Any, Literal
 from trivium.claims import Claim
 from trivium.data.pairs import Pairs
 from trivium.data.reject import Reject
-from trivium.data.siblings import sampled_lines
+from trivium.data.siblings import sampled_lines, searched_lines
 from trivium.data.step_pairs import Process
 from trivium.data.trees import Tree
 from trivium.lab.bases import Lesson, base
@@ -100,12 +102,13 @@ Data = Literal["search", "plain-steps", "responses", "correct"]
 
 def examples(policy: LocalPolicy, data: Data, trees: Sequence[Tree], seed: int) -> Sequence[Any]:
     """What is learned from trees: pairs of steps or of responses, or right responses."""
-    steps = Process(by="value", smooth=True)
-    if data == "plain-steps":
-        [newline] = policy.encode_text("\n")
-        return steps.pairs(sampled_lines(trees, newline))
-    made: dict[Data, Any] = {"search": steps, "responses": Pairs(), "correct": Reject()}
-    return made[data](trees, seed)  # type: ignore[no-any-return]
+    if data == "responses":
+        return Pairs()(trees, seed)
+    if data == "correct":
+        return Reject()(trees, seed)
+    [newline] = policy.encode_text("\n")
+    lines = sampled_lines(trees, newline) if data == "plain-steps" else searched_lines(trees, newline, policy.eos)
+    return Process(by="value", smooth=True).pairs(lines)
 
 
 def improve(lab: Lab[Size], *, data: Data = "search", offline: bool = False, coin: bool = False) -> Scored:
