@@ -22,7 +22,8 @@ class Lesson:
     """What a base was taught: the written solutions of some tasks' training problems.
 
     `size` is that of `tiny`; each of `tasks` gives `examples` problems, dealt by the seed plus `offset`; `vocab` above
-    0 learns a tokenizer of so many tokens from them, else every byte is one.  `policy` is what becomes of it where
+    0 learns a tokenizer of so many tokens from them, else every byte is one.  `init` is added to the seed of the first
+    weights: two bases that are to differ must not begin as one.  `policy` is what becomes of it where
     a user names one: that stands for it, it is taught all the same, or the recipe needs two that share a tokenizer.
     """
 
@@ -34,6 +35,7 @@ class Lesson:
     lr: float = 2e-3
     vocab: int = 0
     offset: int = 0
+    init: int = 0
     policy: Literal["stands-for-it", "taught", "refused"] = "stands-for-it"
 
 
@@ -55,7 +57,9 @@ def base(lab: Lab[Any], lesson: Lesson) -> LocalPolicy:
                 inner.problems(make_task(spec), "train", lesson.examples, seed=lab.seed + lesson.offset)
             )
         ]
-        return taught(inner, shown, lesson.size, lesson.steps, lesson.batch, lesson.lr, lesson.vocab)
+        return taught(
+            inner, shown, lesson.size, lesson.steps, lesson.batch, lesson.lr, lesson.vocab, init=lesson.init
+        )  # fmt: skip
 
     return lab.policy("base", make, shared=f"base-{digest([repr(lesson)])}")
 
@@ -69,9 +73,10 @@ def taught(
     lr: float,
     vocab: int = 0,
     watch: Callable[[int], None] = lambda step: None,
+    init: int = 0,
 ) -> LocalPolicy:
     """Random weights after imitating responses to problems; the tokens are charged as `pretrain_tokens`."""
-    policy = blank(lab, size, [(problem.question.messages, text) for problem, text in shown], vocab)
+    policy = blank(lab, size, [(problem.question.messages, text) for problem, text in shown], vocab, init)
     before = lab.spent["trained_tokens"]
     imitate(lab, policy, demonstrations(policy, shown), steps=steps, batch=batch, lr=lr, watch=watch)
     lab.spent["pretrain_tokens"] += lab.spent["trained_tokens"] - before
@@ -79,12 +84,14 @@ def taught(
     return policy
 
 
-def blank(lab: Lab[Any], size: str, talks: Sequence[tuple[Sequence[Message], str]], vocab: int = 0) -> LocalPolicy:
-    """Random weights of the lab's seed; with `vocab`, a tokenizer learnt from the talks it will read and say."""
+def blank(
+    lab: Lab[Any], size: str, talks: Sequence[tuple[Sequence[Message], str]], vocab: int = 0, init: int = 0
+) -> LocalPolicy:
+    """Random weights of the lab's seed plus `init`; with `vocab`, a tokenizer learnt from what it will read and say."""
     if not vocab:
-        return untrained(size, byte_tokenizer(), seed=lab.seed)
+        return untrained(size, byte_tokenizer(), seed=lab.seed + init)
     texts = (text for messages, said in talks for text in (*(m.content for m in messages), said))
-    return untrained(size, trained_tokenizer(texts, vocab), seed=lab.seed)
+    return untrained(size, trained_tokenizer(texts, vocab), seed=lab.seed + init)
 
 
 def given(spec: str) -> LocalPolicy:
