@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from trivium.data.pool import at_most
@@ -14,16 +15,23 @@ def unseen(lab: Lab[Any], task: Task, n: int) -> list[Problem]:
     """The first `n` of the seed's training problems that the lab has not seen; from now on it has.
 
     Where a base learned its share of a small space of problems, other draws meet some of them again; learning without
-    labels from a problem whose solution was shown would be none.  Raises TooFewProblems where all that are left are
-    fewer.
+    labels from a problem whose solution was shown would be none.  Of a task whose kinds of problems differ in number
+    the rarer kind may be used up, and what is left is then no fair sample: see `lab.ways.aside`.  Raises
+    TooFewProblems where all that are left are fewer.
     """
+    dealt = first_of(task, n, lab.seed, lambda problem: problem.question.id not in lab.seen)
+    lab.seen.update(p.question.id for p in dealt)
+    return dealt
+
+
+def first_of(task: Task, n: int, seed: int, wanted: Callable[[Problem], bool]) -> list[Problem]:
+    """The first `n` of a seed's training problems that are wanted.  Raises TooFewProblems where there are fewer."""
     dealt: list[Problem] = []
     asked = n
     while len(dealt) < n:
         asked *= 2
-        found = at_most(task, "train", asked, lab.seed)
-        dealt = [p for p in found if p.question.id not in lab.seen]
+        found = at_most(task, "train", asked, seed)
+        dealt = [p for p in found if wanted(p)]
         if len(dealt) < n and len(found) < asked:
-            raise TooFewProblems(f"task {task.name}, what was learned from left out,", "train", len(dealt), n)
-    lab.seen.update(p.question.id for p in dealt[:n])
+            raise TooFewProblems(f"task {task.name}, what serves another end left out,", "train", len(dealt), n)
     return dealt[:n]

@@ -38,8 +38,9 @@ Details that matter
   of the best path, `all-ways` of one answer by every path: both take more test tokens than the planner, whose own are
   counted.  `words` is fine-tuning on written solutions of all searched questions, which only a teacher has; `untagged`
   on the searched solutions without the name of the path.  `bound` takes the verifier's word for the best of six.
-- A planner sees the mixture of kinds that the test has.  The success rate that chose a label is too high by selection
-  (the winner's curse) and is never reported.
+- Half of all training questions are set aside for the search, so that planners see about the mixture of kinds that the
+  test has; what the lesson left over had a fifth of its late products (`lab.ways.aside`).  The success rate that
+  chose a label is too high by selection (the winner's curse) and is never reported.
 
 At full size
 ------------
@@ -67,8 +68,7 @@ from trivium.lab.bases import Lesson
 from trivium.lab.lab import Lab, Scored
 from trivium.lab.recipe import Paper, Recipe
 from trivium.lab.train import demonstrations, imitate
-from trivium.lab.unseen import unseen
-from trivium.lab.ways import Tried, best_way, elected, every_way, marked, named, raced, skilled, tried, winner
+from trivium.lab.ways import Tried, aside, best_way, elected, every_way, marked, named, raced, skilled, tried, winner
 from trivium.policies.local import LocalPolicy
 from trivium.tasks.ways import WAYS, Ways, why
 from trivium.types import Problem
@@ -120,7 +120,7 @@ def searched(lab: Lab[Size]) -> list[tuple[Problem, Tried | None]]:
 
     def search(inner: Lab[Size]) -> list[tuple[Problem, Tried | None]]:
         s, policy = inner.size, solver(inner)
-        problems = unseen(inner, s.task, s.questions)
+        problems = aside(inner, s.task, s.questions)
         found = raced(inner, policy, s.task, problems, PATHS, samples=s.samples, kept=s.kept, temperature=s.temperature)
         return [(problem, winner(record)) for problem, record in zip(problems, found, strict=True)]
 

@@ -66,8 +66,7 @@ from trivium.lab.bases import Lesson
 from trivium.lab.lab import Lab, Scored
 from trivium.lab.recipe import Paper, Recipe
 from trivium.lab.train import imitate
-from trivium.lab.unseen import unseen
-from trivium.lab.ways import Tried, best_way, every_way, marked, named, retried, skilled, success, tried
+from trivium.lab.ways import Tried, aside, best_way, every_way, marked, named, retried, skilled, success, tried
 from trivium.policies.local import LocalPolicy
 from trivium.tasks.ways import Ways
 from trivium.types import Problem
@@ -151,7 +150,7 @@ def round_of(
 def learn(lab: Lab[Size], how: How = "own", biased: bool = True, shuffled: bool = False) -> Scored:
     """Rounds of tries and of imitating those that were right."""
     s, policy, rng = lab.size, base(lab), random.Random(lab.seed)
-    alone, pool = lab.data("best", best) if how == "best" else "", unseen(lab, s.task, s.rounds * s.tries)
+    alone, pool = lab.data("best", best) if how == "best" else "", aside(lab, s.task, s.rounds * s.tries)
     for number in range(s.rounds):
         ways: dict[How, Choose] = {
             "own": partial(untried, rng, free=number > 0), "best": lambda had: alone,
@@ -166,7 +165,7 @@ def learn(lab: Lab[Size], how: How = "own", biased: bool = True, shuffled: bool 
 def routed(lab: Lab[Size]) -> Scored:
     """A copy of the base learns to name the strategy that was right; the base itself solves, as it was."""
     s, policy, choose = lab.size, base(lab), partial(untried, random.Random(lab.seed))
-    pool = unseen(lab, s.task, s.rounds * s.tries)
+    pool = aside(lab, s.task, s.rounds * s.tries)
     done = [one for number in range(s.rounds) for one in round_of(lab, policy, number, pool, choose)]
     shown = [(problem, had[-1].way) for problem, had in done if had[-1].right]
     problems, steps = lab.problems(s.task, "test", s.test), s.rounds * s.steps
