@@ -50,6 +50,15 @@ def test_arms_see_dev_problems_and_changed_settings() -> None:
     assert found[0].notes["repeated"] < 7
 
 
+def test_no_claim_is_decided_with_the_training_runs_that_settings_were_chosen_by() -> None:
+    def taught_by(lab: Lab[Size]) -> Scored:
+        return Scored(ids(lab.problems(SUMS, "train", 20)), {"accuracy": [1.0] * 20})
+
+    recipe = Recipe("sums", Paper(1, ""), "Adds.", {"a": taught_by}, {"lab": Size()}, claims=[])
+    [found] = rehearse("tests", recipe, "lab", ["a"], [], seed=0)
+    assert set(found.questions) != {p.question.id for p in task(SUMS).problems("train", 20, 0)}
+
+
 def test_what_is_no_test_problem_is_remembered_as_in_any_lab() -> None:
     lab: Rehearsal[Size] = Rehearsal("sums", "tests", Size(), "lab", 0)
     dealt = lab.problems(task(SUMS), "train", 5)

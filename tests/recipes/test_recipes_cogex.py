@@ -20,7 +20,7 @@ def test_held_out_rules_are_asked_vaguely_and_all_six_of_an_instruction() -> Non
     trained, held = split(lab(0))
     assert not any(rule.told for rule in held)
     assert {rule.ask for rule in held} == {"colour"}
-    assert (len(trained), len(held), len({rule.instruction for rule in held})) == (204, 12, 2)
+    assert (len(trained), len(held), len({rule.instruction for rule in held})) == (210, 6, 1)
 
 
 def test_nothing_that_models_are_shown_has_a_held_out_instruction() -> None:
@@ -30,7 +30,7 @@ def test_nothing_that_models_are_shown_has_a_held_out_instruction() -> None:
     told = {replace(rule, told=True).instruction for rule in held}
     read = [p.question.messages[-1].content for p, _ in talks(here, trained, 1, "code")]
     assert not [text for text in read if any(said in text for said in vague | told)]
-    assert sum("Say a colour." in text for text in read) == 96  # 108 rules about colours without the 12
+    assert sum("Say a colour." in text for text in read) == 102  # 108 rules about colours without the 6
 
 
 def test_other_seeds_hold_out_other_rules() -> None:

@@ -20,7 +20,7 @@ SIZES = ("smoke", "lab", "full")
 def command(
     slug: str = typer.Argument("", help="A recipe by slug or paper number; see: trivium list recipes."),
     size: str = typer.Option("lab", help="smoke (seconds, decides nothing), lab (minutes) or full (with --policy)."),
-    seeds: int | None = typer.Option(None, min=1, help="Seeds, from 0 on; default: as many as the recipe says."),
+    seeds: int | None = typer.Option(None, min=1, help="How many seeds; default: as many as the recipe says."),
     policy: str | None = typer.Option(None, help="The policy to train at the full size, such as hf:FOLDER."),
     workers: int | None = typer.Option(None, min=0, help="Processes; default: one for each core.  0: in this one."),
     fresh: bool = typer.Option(False, "--fresh", help="Run again what is in the cache."),
@@ -83,7 +83,8 @@ def _run(
     from trivium.recipes.papers import paper
 
     recipe = load(slug)
-    asked = jobs(paper(slug).module, recipe, size, range(seeds or (1 if size == "smoke" else recipe.seeds)), policy)
+    many = seeds or (1 if size == "smoke" else recipe.seeds)
+    asked = jobs(paper(slug).module, recipe, size, recipe.seeds_from(many), policy)
     progress, began = Progress(slug), time.perf_counter()
 
     def hear(what: str, done: int, total: int) -> None:

@@ -16,7 +16,7 @@ def command(
     change: list[str] = typer.Option(
         [], "--set", help="NAME=VALUE: a setting to change, such as lr=1e-4 (repeatable)."
     ),
-    seed: int = typer.Option(0, min=0, help="The seed of everything."),
+    seed: int = typer.Option(0, min=0, help="The seed of everything; none that a claim is decided with."),
     size: str = typer.Option("lab", help="smoke (seconds) or lab (minutes)."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object an arm, a line each."),
 ) -> None:

@@ -25,7 +25,7 @@ def main(recipe: Recipe, file: str) -> None:
     """
     parser = argparse.ArgumentParser(description=recipe.says)
     parser.add_argument("--size", choices=[size for size in recipe.sizes if size != "full"], default="lab")
-    parser.add_argument("--seeds", type=int, default=recipe.seeds, help=f"seeds, from 0 on (default {recipe.seeds})")
+    parser.add_argument("--seeds", type=int, default=recipe.seeds, help=f"how many seeds (default {recipe.seeds})")
     asked = parser.parse_args()
     if asked.seeds < 1:
         parser.error(f"--seeds {asked.seeds}: expected at least 1")
@@ -33,7 +33,7 @@ def main(recipe: Recipe, file: str) -> None:
     torch.set_num_threads(1)
     results: dict[tuple[str, int], ArmResult] = {}
     for arm, run in recipe.arms.items():
-        for seed in range(asked.seeds):
+        for seed in recipe.seeds_from(asked.seeds):
             lab: Lab[Any] = Lab(slug, "", recipe.settings(asked.size), asked.size, seed)
             results[arm, seed] = carry_out(arm, run, lab)
             found = results[arm, seed]

@@ -28,7 +28,8 @@ class Recipe:
 
     `arms` map names to functions of a `Lab`; `sizes` map `smoke` (seconds, decides nothing), `lab` (minutes on two
     cores) and `full` (what a user with GPUs runs) to settings; the first of `claims` is the headline.  `seeds` is how
-    many the lab size takes; `tried` how many configurations were tried on dev problems before these were frozen.
+    many the lab size takes, from `first_seed` on, those before it having been tuned with; `tried` is how many
+    configurations were tried on dev problems before these were frozen.
     """
 
     slug: str
@@ -38,6 +39,7 @@ class Recipe:
     sizes: Mapping[str, Any]
     claims: Sequence[Claim]
     seeds: int = 3
+    first_seed: int = 0
     tried: int = 1
 
     def __post_init__(self) -> None:
@@ -45,6 +47,10 @@ class Recipe:
             for arm in claim.arms:
                 if arm not in self.arms:
                     raise UnknownName(f"arm of {self.slug}:", arm, self.arms)
+
+    def seeds_from(self, n: int) -> range:
+        """The first `n` seeds that claims are decided with."""
+        return range(self.first_seed, self.first_seed + n)
 
     def settings(self, size: str) -> Any:
         """The settings of a size.  Raises UnknownName for one it does not have."""

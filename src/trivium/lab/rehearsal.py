@@ -18,6 +18,8 @@ from trivium.types import Problem, Split, Task
 
 S = TypeVar("S")
 
+TUNING = 50_000
+"""Added to the seed of a rehearsal: settings that suit the training runs of a claim would profit from their luck."""
 APART = 7_000_000
 """Added to the seed of the dev problems that stand for the test: an arm that chooses by dev problems has others."""
 
@@ -37,6 +39,7 @@ def rehearse(
 ) -> Iterator[ArmResult]:
     """The results of arms with one seed, each as it comes; on one thread, as the runner does it.
 
+    Its training problems, first weights and samples are not those of the same seed of a claim.
     `changes` are for `changed`.  What arms share is kept, by settings; the results are not.  Raises UnknownName for an
     arm that the recipe does not have.
     """
@@ -46,8 +49,9 @@ def rehearse(
     settings = changed(recipe.settings(size), changes)
     with one_thread():
         for arm in arms:
-            lab: Rehearsal[Any] = Rehearsal(recipe.slug, module, settings, f"{size}-{digest([repr(settings)])}", seed)
-            yield carry_out(arm, recipe.arms[arm], lab)
+            name = f"{size}-{digest([repr(settings)])}"
+            lab: Rehearsal[Any] = Rehearsal(recipe.slug, module, settings, name, TUNING + seed)
+            yield replace(carry_out(arm, recipe.arms[arm], lab), seed=seed)
 
 
 def changed(settings: S, changes: Sequence[str]) -> S:

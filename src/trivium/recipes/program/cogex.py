@@ -19,10 +19,10 @@ Algorithm
 Departs from the paper
 ----------------------
 A small transformer learns a world of 72 words (kind, size, colour are known from training text alone) by pieces of
-programs, then programs for rules about them, in place of Alpaca converted by a teacher and Llama-2.  12 of 216 rules
-are held out of all training: the six of each of two vague instructions about colours, which say what to look at and
-what to say, so that six programs are plausible and only labels tell them apart.  Programs have no docstring.  Programs
-are redrawn at most twice.  alpha is not printed in the paper; 0.5 is that of an independent reproduction
+programs, then programs for rules about them, in place of Alpaca converted by a teacher and Llama-2.  For every seed six
+of 216 rules are held out of all training, those of one vague instruction about colours: it says what to look at and
+what to say, so that six programs are plausible and only labels tell them apart.  Programs have no docstring and are
+redrawn once at most.  alpha is not printed in the paper; 0.5 is that of an independent reproduction
 (jackmastermind/newcomb).
 
 Details that matter
@@ -45,6 +45,9 @@ Details that matter
 - Until then `is_food(seen)` stood in the place of `kind_of(seen)` and a comparison, and models never carried it over
   into whole programs (0.69 nats, a guess): a right program was right for some 60%, and programs that differ in what
   follows tied in the search.
+- Whether a model learns all of it is chance, so claims are decided with seeds that nothing was tuned with.  On dev,
+  with 12 tasks and 350 steps on items, seeds 0 to 3 were right for 100%, 96%, 100% and 65% by searched programs; 100
+  steps more raised the mean dev score of what the search found for the last from 0.76 to 0.86.
 - Those pieces are code: the base of `plan-only` and `direct` is the same and has emulated no plan.  The third claim is
   thus about models that knew code before, as Llama-2 did in the paper; one that had imitated pieces of plans as long
   was not tried.
@@ -88,17 +91,19 @@ from trivium.types import Budget, Problem, Trace
 class Size:
     """`fact_steps` on pieces of programs, then `steps` of `batch` on 2 x `each` items a training rule.
 
-    All six rules of `held_out` vague instructions are tasks.  A program is written or emulated within `max_tokens`.
+    All six rules of `held_out` vague instructions are tasks.  A program is written, at most `tries` times for a train
+    question, and emulated within `max_tokens`.
     """
 
     model: str = "300k"
     vocab: int = 800
     fact_steps: int = 1200
     each: int = 20
-    steps: int = 350
+    steps: int = 450
     batch: int = 16
     lr: float = 2e-3
-    held_out: int = 2
+    held_out: int = 1
+    tries: int = 2
     train: int = 10
     dev: int = 20
     test: int = 20
@@ -107,11 +112,11 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size(
-        model="30k", fact_steps=2, each=1, steps=2, held_out=1, train=1, dev=1, test=1, tuning=2, max_tokens=64
-    ),
+    "smoke": Size(model="30k", fact_steps=2, each=1, steps=2, tries=1, train=1, dev=1, test=1, tuning=2, max_tokens=64),
     "lab": Size(),
-    "full": Size(fact_steps=3000, each=200, steps=4000, batch=32, lr=1e-4, train=50, dev=150, test=200),
+    "full": Size(
+        fact_steps=3000, each=200, steps=4000, batch=32, lr=1e-4, held_out=3, tries=3, train=50, dev=150, test=200
+    ),
 }
 ANSWER_TOKENS = 16
 NOTHING = "def answer(items):\n    return {}"
@@ -154,7 +159,7 @@ def found(lab: Lab[Size], kind: Kind = "code", shuffled: bool = False) -> list[l
 
     def search(inner: Lab[Size]) -> list[list[str]]:
         s, policy, dev = inner.size, model(inner, kind=kind), [0.0]
-        searched_for = partial(search_program, train=s.train, dev=s.dev, keep=3, seed=inner.seed)
+        searched_for = partial(search_program, train=s.train, dev=s.dev, tries=s.tries, keep=3, seed=inner.seed)
 
         async def best(rule: WordRules) -> list[str]:
             inner.problems(rule, "train", s.train)
@@ -262,5 +267,6 @@ RECIPE = Recipe(
         ),
     ],
     seeds=3,
-    tried=27,
+    first_seed=4,
+    tried=30,
 )  # fmt: skip
