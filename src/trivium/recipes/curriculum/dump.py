@@ -26,8 +26,9 @@ Details that matter
   rollouts reach the bandit.  (The released code feeds it rewards on its validation set, which is the test set, too.)
 - Equal are optimiser steps and rollouts, not sampled tokens: harder sums are longer, and who draws them samples more.
 - With z-scored advantages of a 0/1 reward the mean of |A| is about 2 sqrt(p(1-p)): difficulty filtering by source.
-- `shuffled` gives every |A| of a step to another rollout's source (null); `greedy` is tau 0; `easy-to-hard` opens one
-  source after the other at equal intervals and draws evenly from those that are open.
+- `shuffled` shuffles the |A| of a step among its rollouts (null).  As in any shuffle about one in 16 comes back to its
+  own prompt: scores keep a sixteenth of their differences, up to 1.8 times the draws at this tau.  `greedy` is tau 0;
+  `easy-to-hard` opens one source after the other at equal intervals and draws evenly from those that are open.
 - |A| is high for noise as well: wrong labels or answers that can be guessed would look like much to learn.
 
 At full size

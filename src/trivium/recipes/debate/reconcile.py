@@ -32,17 +32,18 @@ Details that matter
   `majority` and `weighted` (three samples of each model) and `best-alone` (nine of the best on dev) take all nine.
 - `copies` is the same table with three seats of the best model, its convincing samples included.
 - `hearsay` is the null arm: the same three models are told what made-up speakers say of another question, and the
-  confidences behind the votes are drawn at random.  If the mere vote of different models is the gain, it gains as well.
+  confidences behind the votes are drawn at random.  Told of another question they answer that one: the arm is far below
+  a plain vote, and to be above it says little.
 - `no-confidences` tells every confidence as 0.5, which a quarter of the made-up discussions do, and votes unweighted;
   `no-samples` leaves out the convincing samples, which half of those discussions do.
 - `members` is the mean accuracy of the agents' last replies.  The notes have that of their first, and the share of
   questions that talk lost (`spoiled`: a vote on first replies right, the table wrong) and won (`mended`); `calls` tell
   how soon tables agree.  Who gives no readable answer abstains.
 - Reading takes longer to learn than sums, and is soon forgotten.  On dev problems the common start, told the right
-  solution beside its own, mended 45 of 106 errors after 400 steps and 50 of 81 after 800; an agent that went on for
-  350 steps with a quarter of discussions mended 12 of 57.  So half of what agents go on with is discussions.
-- The discussions to learn from and the convincing samples are made of training questions alone.  Seats are in the
-  order of dev accuracy, which breaks ties.
+  solution beside its own, mended 45 of 106 errors after 400 steps and 50 of 81 after 800; an agent that went on for 350
+  steps with a quarter of discussions mended 12 of 57.  So half of what agents go on with is discussions.
+- The discussions to learn from and the convincing samples are made of training questions alone.  Seats are in the order
+  of dev accuracy, which breaks ties.
 
 At full size
 ------------

@@ -25,7 +25,8 @@ Details that matter
 -------------------
 - The released GSM8K script replaces by random tokens instead of masks, unlike the paper's main description; both are
   arms here.
-- `loss-dropped` takes the same share of tokens out of the loss and leaves what is read alone: the null arm.
+- `loss-dropped` takes a share p of tokens out of the loss and leaves what is read alone: the null arm.  It draws them
+  once an example where masks are drawn anew at every step and become more: what is never learned weighs it down.
 - `weight-decay` is the trivial rival: another regulariser, at the same steps and the same choice of checkpoint.
 
 At full size

@@ -29,9 +29,11 @@ Details that matter
 - Random digits are drawn from all ten, so p = 0.5 changes 45%.  Shuffled steps all move.
 - Shuffling keeps the tokens of a trace, and corrupting and inserting nearly do; deleting and `answer-only` do not (see
   the budgets).
-- p and f are not the same unit: the claims compare p = 0.5 with f = 0.67, as the paper's headline does.
-- `untuned` never saw a trace.  Where it too beats the shuffled arm, that one was harmed rather than not taught; whether
-  half-corrupted traces teach anything is therefore a claim of its own.
+- p and f are not the same unit: the claims compare p = 0.5 with f = 0.67, as the paper's headline does.  Of the four
+  steps here two thirds are rounded to three, so that structure is spoilt at three quarters, content at 45%.
+- `untuned` saw the traces of pieces alone, of which one in 16 is a whole sum.  Where it too beats the shuffled arm,
+  that one was harmed rather than not taught; whether half-corrupted traces teach anything is therefore a claim of its
+  own.
 - `content-100` keeps the structure and nothing else, and should collapse (null).  `answer-only` is the trivial rival:
   the same instances, the answer alone.
 - The student must know much already and learn slowly: this one solves 55% of dev problems, and after 60 steps at a rate

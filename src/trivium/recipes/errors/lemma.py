@@ -26,10 +26,11 @@ tokens were left out: `tokens` of the results says how much longer the answers a
 
 Details that matter
 -------------------
-- Every arm sees the same problems and trains on as many tokens; an example with an error is about twice as long as a
-  plain one, so there are fewer of them.
+- Every arm sees the same problems, but `rft` those alone that it solved, and trains on as many tokens; an example with
+  an error is about twice as long as a plain one, so there are fewer of them.
 - `no-error` has the phrase and the way back after a *right* step: same form, nothing to learn (null).  `rare-kinds` has
-  the two kinds of error that the student makes least; `rft` imitates the student's own right samples.
+  the two kinds of error that the student makes least, all written by program, where `lemma` takes the student's own
+  wrong beginnings first; `rft` imitates the student's own right samples.
 - `no-loss-on-errors` reads wrong steps without learning to say them: not in the paper.
 - `recovered` is the share of test problems answered rightly from a wrong beginning that is put into the model's mouth,
   all kinds equally often, so that it favours no histogram.  Notes: how many answers say the phrase, and how many do

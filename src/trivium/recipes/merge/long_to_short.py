@@ -28,13 +28,13 @@ Details that matter
 - On dev problems, with one seed, the line from slow to quick sags in its middle: 95% right with chains in full, 89% at
   the half, 94% at quick's end, where mixtures are as short as quick.  With chains sampled at temperature 1, slow was
   less accurate than quick; with a quick model that writes results alone (18%), no mixture was short and accurate.
-- Read the verdict with its rival `quick`: mixtures chosen lie at seven to nine tenths of the way to it, and alone it
-  is as short and, with three of four seeds, more accurate than slow.  What the paper promises beyond that, slow's
+- Read the verdict with its rival `quick`: mixtures chosen lie at seven to nine tenths of the way to it, and alone it is
+  as short and, with three of four seeds, more accurate than slow.  What the paper promises beyond that, slow's
   advantage at quick's length, needs a task on which thinking slowly pays, and none was found at this size.
 - `permuted` adds to the slow model the same step towards the quick one with its entries shuffled (null).  `shrunk`
   mixes the slow model with the base alone, `retuned` fine-tunes it on quick answers, `dpo` prefers quick right answers
-  to slow right ones, `cut` stops it early and asks for the answer: each is chosen by the same rule on dev, the trained
-  ones with at least the compute of the grid.
+  to slow right ones, `cut` stops it early and asks for the answer: each is chosen by the same rule on dev; `permuted`,
+  `shrunk` and `terse-merged` from five points of the grid, up to 0.75, the mixtures of slow and quick from all of it.
 - TIES ranks entries over the whole vector, as published; the paper's code trims tensor by tensor and names the share
   that is removed.
 - `terse-merged` takes a quick model that states answers only and is far weaker: the case in which the paper says

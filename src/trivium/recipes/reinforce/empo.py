@@ -22,20 +22,20 @@ the text variant's (largest share below 0.2) is left out, as are the penalties f
 
 Details that matter
 -------------------
-- Accuracy is that of greedy answers to new questions.  Mere sharpening raises accuracy at temperature 1, and changes
-  no greedy answer.
+- Accuracy is that of greedy answers to new questions.  Mere sharpening raises accuracy at temperature 1, and changes no
+  greedy answer.
 - Every trained arm has the same prompts, none of them shown in the supervised start, and as many rollouts and steps.
   Only `gold` reads whether an answer is right, and is charged a label a prompt.
 - `random` pays answers by chance (null).  `format` pays answers that can be read, `majority` pays 1 to the most common
   answer and 0 to others, `log` pays log p_c.  `self-training` imitates what most samples of the untrained model say.
-- Whether a question's majority was right is read from other samples of the untrained model than those compared, so
-  that the split does not select by their noise.
+- Whether a question's majority was right is read from other samples of the untrained model than those compared, so that
+  the split does not select by their noise.
 - Agreement has a better optimum than being right: one answer to everything.  From an untrained model whose errors are
   vague, or at three times this rate, sums drift to small numbers that all samples share, and accuracy is lost.  Gold
   labels bear the higher rate, the best of those tried on dev problems; each has its own.
 - `weak-untrained` had fewer steps of supervision, and its majority is mostly wrong.
-- Five seeds do not decide: bases differ by 20 points, and agreement gains on the one and loses on the other.  At that
-  spread it would take some thirty seeds, or bases that are alike.
+- Bases differ by 20 points with the seed, and agreement gains on the one and loses on the other.
+- The share is of the answers that could be read: a lone one among eight is paid 1, not an eighth.
 
 At full size
 ------------

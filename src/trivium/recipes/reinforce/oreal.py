@@ -26,14 +26,15 @@ skills that stay weak are left out.  The text does not say what the factor of wr
 
 Details that matter
 -------------------
-- Text and code weigh differently.  The code multiplies right responses by 2 (1 - p) K / (K - 1) and wrong ones by
-  p K / (K - 1), their advantage over the others of the group (`as-coded`), the opposite of (1 - p) for wrong ones.
+- Text and code weigh differently.  The code multiplies right responses by 2 (1 - p) K / (K - 1) and wrong ones by p K /
+  (K - 1), their advantage over the others of the group (`as-coded`), the opposite of (1 - p) for wrong ones.
 - m_t, the mean so far, is the code's; the text has w_t itself.  The code reads w_t before token t, here it is after.
 - All values are 0 at first, so the weights are, and without the first steps of step 5 nothing would move.
 - Weights are those of the critic before it learns from the same responses, as in the code.
 - Arms spend equal rollouts, those of the first steps included; what a critic costs beside is in `critic_tokens`.  All
-  have the same price on leaving the reference.  `reinforce` (rewards of 1 and -1) and `grpo-pair` learn from one right
-  and one wrong response a prompt as well; `grpo` from all, which is the stronger rival.
+  have the same factor on leaving the reference, which weighs some twenty times more beside gradients that small weights
+  make small.  `reinforce` (rewards of 1 and -1) and `grpo-pair` learn from one right and one wrong response a prompt as
+  well; `grpo` from all, which is the stronger rival.
 - Rates are the best on dev problems: 1e-4 of 5e-5, 1e-4 and 2.5e-4 without a critic, where they hardly differ; 5e-5
   with one, as weights are noise on top of the reward's, and twice that loses up to 10 points.  A critic's rate of 3e-4
   leaves weights near 0, 3e-3 makes them large before they mean anything.

@@ -32,7 +32,7 @@ Details that matter
   lower one, the best for it of those tried on dev.
 - `no-biasing` learns every success where it happened: after its failed tries, which it reads and does not imitate.
   `router` learns to name the strategy that worked and leaves the solver as it was: what selection alone brings.
-  `shuffled` retries and keeps by other questions' verdicts (null).
+  `shuffled` retries and keeps by other questions' verdicts (null): it lacks the filter for right solutions too.
 - Accuracy is that of one greedy first try.  Each result also has every strategy's accuracy when it is forced, that of
   any of them (`any`, a ceiling), and `suits`: how often the choice is right where one of the three is.  Notes say how
   often each is chosen, and the choice's entropy, as a policy may collapse onto one.
