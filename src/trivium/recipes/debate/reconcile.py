@@ -83,7 +83,8 @@ KINDS = (
     "sums:terms=3,min_terms=3,digits=1,ops=-,negative=true",
     "sums:terms=3,min_terms=3,digits=1,ops=+*",
 )
-"""One verifier judges all of them.  Every agent has one that it learned more of, and a seat."""
+"""One verifier judges all of them."""
+LARGER = tuple(kind.replace("digits=1", "digits=2") for kind in KINDS)
 CALLS, TIMES = 9, 3
 """What every arm may make for a question: three agents, one reply each and two rounds of discussion; and how often a
 problem is shown, each time behind another discussion or none.
@@ -94,11 +95,12 @@ Talk = Literal["none", "open", "hearsay", "no-samples", "no-confidences"]
 
 @dataclass(frozen=True)
 class Size:
-    """All begin with `start` steps on every kind.  Each agent learns `steps` from `examples` at half of the rate, then
-    `again` to state its accuracy; of each kind `probe` problems tell that accuracy, choose the best agent on dev, and
-    are searched for convincing samples.
+    """All begin with `start` steps on every one of three `kinds`.  Each agent has a kind that it learns more of, and a
+    seat: it learns `steps` from `examples` at half of the rate, then `again` to state its accuracy; of each kind
+    `probe` problems tell that accuracy, choose the best agent on dev, and are searched for convincing samples.
     """
 
+    kinds: tuple[str, ...] = KINDS
     model: str = "200k"
     examples: int = 600
     start: int = 700
@@ -112,15 +114,18 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size("30k", 12, start=2, steps=2, again=1, batch=4, probe=1, max_tokens=8, test=2),
+    "smoke": Size(KINDS, "30k", 12, start=2, steps=2, again=1, batch=4, probe=1, max_tokens=8, test=2),
     "lab": Size(),
-    "full": Size(examples=30_000, steps=3000, again=1000, batch=64, lr=1e-5, probe=200, max_tokens=200, test=300),
+    "full": Size(
+        LARGER, examples=30_000, steps=3000, again=1000, batch=64, lr=1e-5, probe=200, max_tokens=200, test=300
+    ),
 }
 
 
 def dealt(lab: Lab[Size], split: Split, each: Sequence[int], seed: int = 0) -> list[Problem]:
     """So many problems of every kind, each once: a sum of plus and times may have no times."""
-    every = [p for kind, n in zip(KINDS, each, strict=True) for p in lab.problems(kind, split, n, seed=lab.seed + seed)]
+    asked = zip(lab.size.kinds, each, strict=True)
+    every = [p for kind, n in asked for p in lab.problems(kind, split, n, seed=lab.seed + seed)]
     return list({p.key: p for p in every}.values())
 
 
@@ -147,9 +152,9 @@ def agent(lab: Lab[Size], i: int) -> LocalPolicy:
     def make(inner: Lab[Size]) -> LocalPolicy:
         s, policy = inner.size, beginner(inner)
         problems = dealt(inner, "train", [s.examples // (2 if k == i else 4) for k in range(3)], 1000 * (i + 1))
-        held_out = [p for kind in KINDS for p in unseen(inner, inner.task(kind), s.probe)]
+        held_out = [p for kind in s.kinds for p in unseen(inner, inner.task(kind), s.probe)]
         learn_talking(
-            inner, policy, inner.task(KINDS[0]), problems * TIMES, held_out, sort=sort, steps=s.steps, again=s.again,
+            inner, policy, inner.task(s.kinds[0]), problems * TIMES, held_out, sort=sort, steps=s.steps, again=s.again,
             batch=s.batch, lr=s.lr / 2, max_tokens=s.max_tokens,
         )  # fmt: skip
         return policy
@@ -161,7 +166,7 @@ def standing(lab: Lab[Size]) -> tuple[list[int], list[list[str]]]:
     """The agents by dev accuracy, best first; and by number each one's convincing samples."""
 
     def look(inner: Lab[Size]) -> tuple[list[int], list[list[str]]]:
-        s, task, accuracy, samples = inner.size, inner.task(KINDS[0]), list[float](), list[list[str]]()
+        s, task, accuracy, samples = inner.size, inner.task(inner.size.kinds[0]), list[float](), list[list[str]]()
         dev, pool = dealt(inner, "dev", [s.probe] * 3), dealt(inner, "train", [s.probe] * 3, 9000)
         for i in range(3):
             policy = agent(inner, i)
@@ -197,7 +202,7 @@ def table(lab: Lab[Size], *, talk: Talk = "open", alone: bool = False, weights: 
     how = partial(round_table, n=seats, rounds=rounds, temperature=0.7, by=sure, weights=weights, words=words)
     team, problems = [agent(lab, i) for i in dict.fromkeys(order)], dealt(lab, "test", [s.test] * 3)
     lab.charge("calls_allowed", CALLS * len(problems))
-    return conferred(lab, team, lab.task(KINDS[0]), problems, how, seats=seats, max_tokens=s.max_tokens)
+    return conferred(lab, team, lab.task(lab.size.kinds[0]), problems, how, seats=seats, max_tokens=s.max_tokens)
 
 
 EQUAL = ("trained_tokens", "sampled_tokens", "calls_allowed")
