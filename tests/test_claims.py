@@ -81,6 +81,8 @@ def test_budgets_must_match() -> None:
     with pytest.raises(RunError, match=r"a spent 103 sampled_tokens and b 100"):
         check(CLAIM, dear)
     assert check(replace(CLAIM, matched=()), dear).verdict == "confirmed"
+    with pytest.raises(RunError, match="neither a nor b counts sampled_token,"):
+        check(replace(CLAIM, matched=("sampled_token",)), dear)
 
 
 def test_an_arm_that_saw_test_questions_decides_nothing() -> None:

@@ -193,7 +193,9 @@ def _decide(claim: Claim, found: Effect, null: Effect | None, beyond_null: Effec
 
 
 def _match(results: Results, better: str, worse: str, unit: str) -> None:
-    """Raise RunError unless the two arms spent the same, on average over their seeds."""
+    """Raise RunError unless the two arms spent the same, on average over their seeds, and one of them counts it."""
+    if not any(unit in result.spent for (name, _), result in results.items() if name in (better, worse)):
+        raise RunError(f"neither {better} nor {worse} counts {unit}, at which the claim holds them equal")
     means = []
     for arm in (better, worse):
         spent = [result.spent.get(unit, 0.0) for (name, _), result in results.items() if name == arm]

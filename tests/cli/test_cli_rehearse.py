@@ -27,12 +27,13 @@ def test_an_arm_runs_with_changed_settings_and_nothing_is_decided(place: Path, c
     said = capsys.readouterr().out
     assert said.startswith("imitation, seed 0, dev problems")
     assert "accuracy" in said
-    assert "optimiser_steps 3" in said  # one for the base, two to imitate
+    assert "pretrain_steps 1" in said
+    assert "optimiser_steps 2" in said
     assert not (place / "results").exists()
     assert cli.main([*ASKED, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["set"] == ["test=5", "lesson.steps=1"]
-    assert found["spent"]["optimiser_steps"] == 3
+    assert found["spent"]["optimiser_steps"] == 2
 
 
 def test_sizes_and_settings_that_are_none_are_named(capsys: Capture) -> None:

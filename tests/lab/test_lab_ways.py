@@ -150,7 +150,7 @@ def test_a_base_is_made_once_and_learns_to_name_ways(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     here, lesson = lab(), Lesson((), "30k", 16, 2, 8)
     policy, again = (skilled(here, TASK, lesson, ("w", "p")) for _ in range(2))
-    assert here.spent["optimiser_steps"] == 2
+    assert (here.spent["pretrain_steps"], here.spent["optimiser_steps"]) == (2, 0)
     assert len(here.seen) == 16
     assert policy.model.state_dict().keys() == again.model.state_dict().keys()
     shown = [(p, "why not p") for p in TASK.problems("train", 8, 5)]

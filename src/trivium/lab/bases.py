@@ -75,12 +75,17 @@ def taught(
     watch: Callable[[int], None] = lambda step: None,
     init: int = 0,
 ) -> LocalPolicy:
-    """Random weights after imitating responses to problems; the tokens are charged as `pretrain_tokens`."""
+    """Random weights after imitating responses to problems, charged as `pretrain_tokens` and `pretrain_steps`.
+
+    What arms share must not make what they differ in look small.
+    """
     policy = blank(lab, size, [(problem.question.messages, text) for problem, text in shown], vocab, init)
-    before = lab.spent["trained_tokens"]
+    moved = (("trained_tokens", "pretrain_tokens"), ("optimiser_steps", "pretrain_steps"))
+    before = [lab.spent[unit] for unit, _ in moved]
     imitate(lab, policy, demonstrations(policy, shown), steps=steps, batch=batch, lr=lr, watch=watch)
-    lab.spent["pretrain_tokens"] += lab.spent["trained_tokens"] - before
-    lab.spent["trained_tokens"] = before
+    for (unit, shared), had in zip(moved, before, strict=True):
+        lab.spent[shared] += lab.spent[unit] - had
+        lab.spent[unit] = had
     return policy
 
 
