@@ -20,8 +20,9 @@ Details that matter
 -------------------
 - Every arm may sample the same number of tokens, those of rejected rollouts included: by optimiser steps alone a filter
   wins for free.
-- `random-filter` rejects as many prompts whatever their pass rate (null).  `mixed-only` drops only groups without any
-  signal, as DAPO does; `easy-only` and `hard-only` are the skewed bands.
+- `random-filter` rejects prompts whatever their pass rate (null), a few more than the band does: it has 13% fewer
+  updates.  `mixed-only` drops only groups without any signal, as DAPO does; `easy-only` and `hard-only` are the skewed
+  bands.
 - A group looks half solved by chance as well: selecting and learning from the same sample biases the advantage.
 
 At full size

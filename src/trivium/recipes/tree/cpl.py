@@ -34,8 +34,9 @@ Details that matter
   its states follow from its plan and the last one is the goal, whatever the way: some wrong moves can be made good.
 - Every arm has the same sampled tokens, whatever its tree spent on a prompt, and the same updates and batch.
 - `random-tree` cuts plain samples into lines; `sft` imitates up to 4 right paths a question, `instance-dpo` pairs whole
-  responses, both from the trees of the search.  `coin` turns each pair by a coin (null of the headline);
-  `shuffled-gaps` gives each pair the margin of another (null of Step-APO).
+  responses, both from the trees of the search.  `coin` turns each pair by a coin (null of the headline): nothing is
+  learned by it, where the headline is about two forms that both learn; `shuffled-gaps` gives each pair the margin of
+  another (null of Step-APO).
 - The margin is subtracted; with the sign turned, decisive pairs would be those that teach least.
 - All seeds have one base of each form, as the paper has one model: what differs between seeds is what is searched,
   paired and asked.  How good a base becomes is a matter of luck: taught the same with another seed, plans were right on
