@@ -84,7 +84,7 @@ KINDS = (
     "sums:terms=3,min_terms=3,digits=1,ops=+*",
 )
 """One verifier judges all of them."""
-LARGER = tuple(kind.replace("digits=1", "digits=2") for kind in KINDS)
+BIG = tuple(kind.replace("digits=1", "digits=2") for kind in KINDS)
 CALLS, TIMES = 9, 3
 """What every arm may make for a question: three agents, one reply each and two rounds of discussion; and how often a
 problem is shown, each time behind another discussion or none.
@@ -116,17 +116,14 @@ class Size:
 SIZES = {
     "smoke": Size(KINDS, "30k", 12, start=2, steps=2, again=1, batch=4, probe=1, max_tokens=8, test=2),
     "lab": Size(),
-    "full": Size(
-        LARGER, examples=30_000, steps=3000, again=1000, batch=64, lr=1e-5, probe=200, max_tokens=200, test=300
-    ),
+    "full": Size(BIG, examples=30_000, steps=3000, again=1000, batch=64, lr=1e-5, probe=200, max_tokens=200, test=300),
 }
 
 
 def dealt(lab: Lab[Size], split: Split, each: Sequence[int], seed: int = 0) -> list[Problem]:
     """So many problems of every kind, each once: a sum of plus and times may have no times."""
     asked = zip(lab.size.kinds, each, strict=True)
-    every = [p for kind, n in asked for p in lab.problems(kind, split, n, seed=lab.seed + seed)]
-    return list({p.key: p for p in every}.values())
+    return list({p.key: p for kind, n in asked for p in lab.problems(kind, split, n, seed=lab.seed + seed)}.values())
 
 
 def sort(problem: Problem) -> tuple[str, int]:
@@ -153,10 +150,8 @@ def agent(lab: Lab[Size], i: int) -> LocalPolicy:
         s, policy = inner.size, beginner(inner)
         problems = dealt(inner, "train", [s.examples // (2 if k == i else 4) for k in range(3)], 1000 * (i + 1))
         held_out = [p for kind in s.kinds for p in unseen(inner, inner.task(kind), s.probe)]
-        learn_talking(
-            inner, policy, inner.task(s.kinds[0]), problems * TIMES, held_out, sort=sort, steps=s.steps, again=s.again,
-            batch=s.batch, lr=s.lr / 2, max_tokens=s.max_tokens,
-        )  # fmt: skip
+        learn_talking(inner, policy, inner.task(s.kinds[0]), problems * TIMES, held_out, sort=sort, steps=s.steps,
+                      again=s.again, batch=s.batch, lr=s.lr / 2, max_tokens=s.max_tokens)  # fmt: skip
         return policy
 
     return lab.policy(f"agent-{i}", make)

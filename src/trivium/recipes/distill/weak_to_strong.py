@@ -157,14 +157,13 @@ def imitated(lab: Lab[Size], *, of: str) -> Scored:
     """The strong model after supervised steps on some responses to split 2."""
     s, alone = lab.size, of != "any"
     pairs = both(lab.apart() if alone else lab)
-    some = random.Random(lab.seed).sample(range(len(pairs)), len(kept(pairs)) // 2)
+    every = range(len(pairs))
+    some = every if of == "naive-all" else random.Random(lab.seed).sample(every, len(kept(pairs)) // 2)
     if of == "self":
         said = [own for i, [own] in enumerate(heard(lab, base(lab, s.strong))) if i in some]
-    elif of == "any":
-        said = [reply for i in some for reply in pairs[i]]
     else:
-        weak = weak_says(lab)
-        said = weak if of == "naive-all" else [weak[i] for i in some]
+        weak_says(lab)
+        said = [reply for i in some for reply in pairs[i][: 1 + (of == "any")]]
     # What eliciting a second voice would cost goes into the training itself.
     return measured(lab, tuned(lab, base(lab, s.strong), said, s.steps + alone * s.shot_steps))
 
@@ -185,8 +184,7 @@ def filtered(lab: Lab[Size], *, then: str = "") -> Scored:
     if then != "imitation":
         drawn = lab.data("samples", lambda inner: heard(inner, policy, s.samples, 1.0))
         made = [pair for a, of in zip(weak_says(lab), drawn, strict=True) if (pair := vote_pair(a, of, rng))]
-    if then == "coin":
-        made = coined(made, rng)
+    made = coined(made, rng) if then == "coin" else made
     if not made:
         return measured(lab, tuned(lab, policy, kept(both(lab, 1)), s.pair_steps, s.pair_lr))
     prefer(lab, policy, made, steps=s.pair_steps, batch=s.batch // 2, lr=s.pair_lr)

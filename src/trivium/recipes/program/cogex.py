@@ -133,13 +133,12 @@ def split(lab: Lab[Size]) -> tuple[list[WordRules], list[WordRules]]:
     Rules of one vague instruction are held out together: one that was shown with five of six would speak against the
     sixth, and leave a program written for each question worse off than a guess.  Raises UserError for none or too many.
     """
-    every = [replace(rule, told=False) for rule in rules()]
-    vague = sorted({rule.instruction for rule in every if rule.ask == "colour"})  # of two sizes half is guessed right
+    made = [replace(rule, told=False) for rule in rules()]
+    vague = sorted({rule.instruction for rule in made if rule.ask == "colour"})  # of two sizes half is guessed right
     if not 1 <= lab.size.held_out <= len(vague):
         raise UserError(f"held_out={lab.size.held_out}: expected 1 to {len(vague)} instructions")
-    held = set(random.Random(lab.seed).sample(vague, lab.size.held_out))
-    kept = [replace(rule, told=True) for rule in every if rule.instruction not in held]
-    return kept, [rule for rule in every if rule.instruction in held]
+    out = set(random.Random(lab.seed).sample(vague, lab.size.held_out))
+    return [replace(r, told=True) for r in made if r.instruction not in out], [r for r in made if r.instruction in out]
 
 
 def model(lab: Lab[Size], *, kind: Kind) -> LocalPolicy:
