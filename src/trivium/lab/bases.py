@@ -23,8 +23,8 @@ class Lesson:
 
     `size` is that of `tiny`; each of `tasks` gives `examples` problems, dealt by the seed plus `offset`; `vocab` above
     0 learns a tokenizer of so many tokens from them, else every byte is one.  `init` is added to the seed of the first
-    weights: two bases that are to differ must not begin as one.  `policy` is what becomes of it where
-    a user names one: that stands for it, it is taught all the same, or the recipe needs two that share a tokenizer.
+    weights: two bases that are to differ must not begin as one.  `policy` is what becomes of it where a user names one:
+    that stands for it, it is taught all the same, or the recipe needs two that share a tokenizer.
     """
 
     tasks: tuple[str, ...]
@@ -57,11 +57,16 @@ def base(lab: Lab[Any], lesson: Lesson) -> LocalPolicy:
                 inner.problems(make_task(spec), "train", lesson.examples, seed=lab.seed + lesson.offset)
             )
         ]
-        return taught(
-            inner, shown, lesson.size, lesson.steps, lesson.batch, lesson.lr, lesson.vocab, init=lesson.init
-        )  # fmt: skip
+        return schooled(inner, lesson, shown)
 
     return lab.policy("base", make, shared=f"base-{digest([repr(lesson)])}")
+
+
+def schooled(lab: Lab[Any], lesson: Lesson, shown: Sequence[tuple[Problem, str]]) -> LocalPolicy:
+    """`taught` what is shown, in the size, the steps and from the first weights of a lesson."""
+    return taught(
+        lab, shown, lesson.size, lesson.steps, lesson.batch, lesson.lr, vocab=lesson.vocab, init=lesson.init
+    )  # fmt: skip
 
 
 def taught(

@@ -47,9 +47,9 @@ def rehearse(
         if arm not in recipe.arms:
             raise UnknownName(f"arm of {recipe.slug}:", arm, recipe.arms)
     settings = changed(recipe.settings(size), changes)
+    name = f"{size}-{digest([repr(settings)])}"
     with one_thread():
         for arm in arms:
-            name = f"{size}-{digest([repr(settings)])}"
             lab: Rehearsal[Any] = Rehearsal(recipe.slug, module, settings, name, TUNING + seed)
             yield replace(carry_out(arm, recipe.arms[arm], lab), seed=seed)
 

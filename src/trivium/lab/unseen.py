@@ -19,19 +19,22 @@ def unseen(lab: Lab[Any], task: Task, n: int) -> list[Problem]:
     the rarer kind may be used up, and what is left is then no fair sample: see `lab.ways.aside`.  Raises
     TooFewProblems where all that are left are fewer.
     """
-    dealt = first_of(task, n, lab.seed, lambda problem: problem.question.id not in lab.seen)
-    lab.seen.update(p.question.id for p in dealt)
-    return dealt
+    return first_of(lab, task, n, lambda problem: problem.question.id not in lab.seen)
 
 
-def first_of(task: Task, n: int, seed: int, wanted: Callable[[Problem], bool]) -> list[Problem]:
-    """The first `n` of a seed's training problems that are wanted.  Raises TooFewProblems where there are fewer."""
+def first_of(
+    lab: Lab[Any], task: Task, n: int, wanted: Callable[[Problem], bool], offset: int = 0
+) -> list[Problem]:  # fmt: skip
+    """The first `n` of the training problems of the seed plus `offset` that are wanted; from now on the lab has seen
+    them.  Raises TooFewProblems where there are fewer.
+    """
     dealt: list[Problem] = []
     asked = n
     while len(dealt) < n:
         asked *= 2
-        found = at_most(task, "train", asked, seed)
+        found = at_most(task, "train", asked, lab.seed + offset)
         dealt = [p for p in found if wanted(p)]
         if len(dealt) < n and len(found) < asked:
             raise TooFewProblems(f"task {task.name}, what serves another end left out,", "train", len(dealt), n)
+    lab.seen.update(p.question.id for p in dealt[:n])
     return dealt[:n]

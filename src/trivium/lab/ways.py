@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from trivium.lab.bases import Lesson, given, taught
+from trivium.lab.bases import Lesson, given, schooled
 from trivium.lab.code import digest
 from trivium.lab.lab import Lab, Scored
 from trivium.lab.measure import ids
@@ -44,11 +44,10 @@ def skilled(lab: Lab[Any], task: Ways, lesson: Lesson, ways: Sequence[str]) -> L
 
     def make(inner: Lab[Any]) -> LocalPolicy:
         rng = random.Random(inner.seed)
-        dealt = first_of(task, lesson.examples, inner.seed + lesson.offset, lambda problem: not _aside(problem))
-        inner.seen.update(p.question.id for p in dealt)
+        dealt = first_of(inner, task, lesson.examples, lambda problem: not _aside(problem), lesson.offset)
         shown = [(p, said(p.reference["text"], rng.choice(ways))) for p in dealt]
         if inner.policy_spec is None:
-            return taught(inner, shown, lesson.size, lesson.steps, lesson.batch, lesson.lr, lesson.vocab)
+            return schooled(inner, lesson, shown)
         policy = given(inner.policy_spec)
         imitate(inner, policy, demonstrations(policy, shown), steps=lesson.steps, batch=lesson.batch, lr=lesson.lr)
         return policy
@@ -64,9 +63,7 @@ def aside(lab: Lab[Any], task: Ways, n: int) -> list[Problem]:
     no large number where 23% of a test did, and half had a large number, not 30%.  A way that does well on such
     leftovers is not the one for the test.  So half of all problems are set aside before.
     """
-    dealt = first_of(task, n, lab.seed, _aside)
-    lab.seen.update(p.question.id for p in dealt)
-    return dealt
+    return first_of(lab, task, n, _aside)
 
 
 def _aside(problem: Problem) -> bool:

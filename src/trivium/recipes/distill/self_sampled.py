@@ -58,7 +58,7 @@ from functools import cache, partial
 
 from trivium.claims import Claim
 from trivium.data.known import Known
-from trivium.lab.bases import Lesson, given, taught
+from trivium.lab.bases import Lesson, given, schooled
 from trivium.lab.lab import Lab, Scored
 from trivium.lab.measure import greedy_accuracy, pass_at, verdicts
 from trivium.lab.recipe import Paper, Recipe
@@ -107,7 +107,7 @@ def warm(lab: Lab[Size]) -> LocalPolicy:
     def make(inner: Lab[Size]) -> LocalPolicy:
         s, lesson = inner.size, inner.size.lesson
         shown = solutions(inner.problems(s.task, "train", lesson.examples))
-        return taught(inner, shown, lesson.size, lesson.steps, lesson.batch, lesson.lr)
+        return schooled(inner, lesson, shown)
 
     return given(lab.policy_spec) if lab.policy_spec else lab.policy("warm", make)
 

@@ -60,7 +60,7 @@ from functools import partial
 from trivium.claims import Claim
 from trivium.data.forms import Form, in_form
 from trivium.data.pairs import shorter_pairs
-from trivium.lab.bases import Lesson, given, taught
+from trivium.lab.bases import Lesson, given, schooled
 from trivium.lab.lab import Lab, Scored
 from trivium.lab.measure import attempts, scored
 from trivium.lab.recipe import Paper, Recipe
@@ -122,7 +122,7 @@ def model(lab: Lab[Size], kind: str) -> LocalPolicy:
         problems = inner.problems(lesson.tasks[0], "train", n, seed=inner.seed + offset)
         shown = [(p, said(p, kind, rng, s.slips)) for p in problems]
         if kind == "base":
-            return taught(inner, shown, lesson.size, lesson.steps, lesson.batch, lesson.lr)
+            return schooled(inner, lesson, shown)
         policy = model(inner, "base")
         imitate(inner, policy, demonstrations(policy, shown), steps=s.tuning, batch=lesson.batch, lr=s.rate)
         return policy
