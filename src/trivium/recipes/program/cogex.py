@@ -45,12 +45,12 @@ Details that matter
 - Until then `is_food(seen)` stood in the place of `kind_of(seen)` and a comparison, and models never carried it over
   into whole programs (0.69 nats, a guess): a right program was right for some 60%, and programs that differ in what
   follows tied in the search.
-- Whether a model learns all of it is chance, so claims are decided with seeds that nothing was tuned with.  On dev,
-  with 12 tasks and 350 steps on items, seeds 0 to 3 were right for 100%, 96%, 100% and 65% by searched programs; 100
-  steps more raised the mean dev score of what the search found for the last from 0.76 to 0.86.
 - Those pieces are code: the base of `plan-only` and `direct` is the same and has emulated no plan.  The third claim is
   thus about models that knew code before, as Llama-2 did in the paper; one that had imitated pieces of plans as long
   was not tried.
+- Whether a model learns all of it is chance, so claims are decided with seeds that nothing was tuned with.  On dev,
+  with 12 tasks and 350 steps on items, seeds 0 to 3 were right for 100%, 96%, 100% and 65% by searched programs; 100
+  steps more raised the mean dev score of what the search found for the last from 0.76 to 0.86.
 
 At full size
 ------------

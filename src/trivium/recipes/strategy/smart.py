@@ -36,6 +36,8 @@ Details that matter
 - Accuracy is that of one greedy first try.  Each result also has every strategy's accuracy when it is forced, that of
   any of them (`any`, a ceiling), and `suits`: how often the choice is right where one of the three is.  Notes say how
   often each is chosen, and the choice's entropy, as a policy may collapse onto one.
+- Half of all training questions are set aside for the tries (`lab.ways.aside`).  In the ledger's lines of 2026-11-26
+  and before, tries were at what the lesson had left over, where late products were rare and large numbers common.
 - Programs fail on names and, silently, on products that come late; words fail on large numbers, and more often on names
   than parts first.  Questions with a name and large numbers are beyond all three.
 

@@ -37,6 +37,7 @@ Details that matter
   responses, both from the trees of the search.  `coin` turns each pair by a coin (null of the headline): nothing is
   learned by it, where the headline is about two forms that both learn; `shuffled-gaps` gives each pair the margin of
   another (null of Step-APO).
+- In the ledger's lines of 2026-11-26 and before, a rollout that was one line long counted as a step.
 - The margin is subtracted; with the sign turned, decisive pairs would be those that teach least.
 - All seeds have one base of each form, as the paper has one model: what differs between seeds is what is searched,
   paired and asked.  How good a base becomes is a matter of luck: taught the same with another seed, plans were right on
@@ -68,7 +69,7 @@ from trivium.data.pairs import Pairs
 from trivium.data.reject import Reject
 from trivium.data.siblings import advantage_pairs, sampled_lines, searched_lines
 from trivium.data.trees import Tree
-from trivium.lab.bases import Lesson, given, taught
+from trivium.lab.bases import Lesson, given, schooled
 from trivium.lab.forest import forest
 from trivium.lab.joined import gains, joined
 from trivium.lab.lab import Lab, Scored
@@ -119,7 +120,7 @@ def start(lab: Lab[Size], form: Form) -> LocalPolicy:
         s, lesson = inner.size, inner.size.lesson
         tasks = [Moves(alphabet, form, 1, s.far) for alphabet in ALPHABETS]
         shown = [one for task in tasks for one in solutions(inner.problems(task, "train", lesson.examples))]
-        return taught(inner, shown, lesson.size, lesson.steps, lesson.batch, lesson.lr)
+        return schooled(inner, lesson, shown)
 
     return given(lab.policy_spec) if lab.policy_spec else lab.policy(f"base-{form}", make, seed=0)
 
