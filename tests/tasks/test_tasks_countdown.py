@@ -12,12 +12,22 @@ from trivium.tasks.countdown import Countdown
 from trivium.types import Problem
 
 
-def problem(given: list[int], target: int, use_all: bool = False) -> Problem:
-    reference = {"numbers": given, "target": target, "use_all": use_all}
+def problem(given: list[int], target: int, use_all: bool = False, ops: str = "+-*/") -> Problem:
+    reference = {"numbers": given, "target": target, "ops": ops, "use_all": use_all}
     return new_problem("countdown", f"{given}{target}", "?", reference=reference, gold="")
 
 
-@pytest.mark.parametrize("task", [Countdown(), Countdown(numbers=6, use_all=True), Countdown(ops="+-", min_numbers=2)])
+TASKS = [
+    Countdown(),
+    Countdown(numbers=6, use_all=True),
+    Countdown(ops="+-", min_numbers=2),
+    Countdown(ops="-"),
+    Countdown(numbers=3, ops="-/"),
+    Countdown(numbers=2, ops="*"),
+]
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_every_problem_is_solved_by_its_own_expression(task: Countdown) -> None:
     hand = task.problems("train", 60)
     for p in hand:
@@ -58,6 +68,24 @@ def test_use_all_demands_every_number() -> None:
     assert Countdown(use_all=True).verify(strict, "3*8").status == "wrong"
     assert Countdown(use_all=True).verify(strict, "8/(3-8/3)").correct
     assert Fraction(8) / (3 - Fraction(8, 3)) == 24
+
+
+@pytest.mark.parametrize(
+    ("ops", "response", "status"),
+    [
+        ("+-", "2*16", "wrong"),
+        ("+-", "16+18-2", "correct"),
+        ("*", "2*16", "correct"),
+        ("+*", "16+18+-2", "wrong"),  # a minus all the same
+        ("+-*", "2/1*16", "wrong"),
+    ],
+)
+def test_signs_are_those_that_the_question_names(ops: str, response: str, status: str) -> None:
+    asked = problem([1, 2, 16, 18], 32, ops=ops)
+    verdict = Countdown(ops=ops).verify(asked, response)
+    assert verdict.status == status
+    [step] = Countdown(ops=ops).lines(asked, "2*16=32")
+    assert step.ok is ("*" in ops)
 
 
 @pytest.mark.parametrize(

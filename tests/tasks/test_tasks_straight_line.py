@@ -12,7 +12,7 @@ from trivium.tasks.straight_line import StraightLine, commuted, execute, plain
 
 TASK = StraightLine(numbers=4, largest=12, ops="+-*")
 [ONE] = TASK.problems("train", 1)
-PROBLEM = replace(ONE, reference={"numbers": [3, 5, 7, 9], "target": 58, "use_all": False})
+PROBLEM = replace(ONE, reference={"numbers": [3, 5, 7, 9], "target": 58, "ops": "+-*", "use_all": False})
 
 
 def test_problems_are_those_of_countdown_asked_shortly() -> None:
@@ -43,6 +43,12 @@ def test_problems_are_those_of_countdown_asked_shortly() -> None:
 )
 def test_what_is_right(program: str, right: bool) -> None:
     assert TASK.verify(PROBLEM, program).correct is right
+
+
+def test_signs_are_those_of_the_task() -> None:
+    forbidden = replace(PROBLEM, reference={**PROBLEM.reference, "ops": "*"})
+    assert not TASK.verify(forbidden, "9*7=63\n63-5=58").correct
+    assert execute(forbidden, ["9*7=63", "63-5=58"]) == ([(3, 5, 63)], False)
 
 
 def test_states_are_all_numbers_at_hand_up_to_what_cannot_be_run() -> None:

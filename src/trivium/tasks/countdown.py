@@ -11,7 +11,7 @@ from trivium.errors import UserError
 from trivium.tasks.base import Described, at_least, deal, guarded, judged, new_problem, one_of
 from trivium.tasks.steps import Step, judge_lines, step_share
 from trivium.types import Problem, Split, Verdict
-from trivium.verify.expression import equation, evaluate, holds
+from trivium.verify.expression import equation, evaluate, holds, signs
 from trivium.verify.parse import expression
 
 
@@ -51,7 +51,10 @@ class Countdown(Described):
     def _draw(self, rng: random.Random) -> Problem | None:
         count = rng.randint(self.min_numbers or self.numbers, self.numbers)
         given = sorted(rng.randint(1, self.largest) for _ in range(count))
-        lines, found, target = _combine(given, self.ops, rng)
+        made = _combine(given, self.ops, rng)
+        if made is None:
+            return None
+        lines, found, target = made
         if not 1 <= target <= self.target or target in given:
             return None
         listed = ", ".join(map(str, given))
@@ -60,7 +63,7 @@ class Countdown(Described):
             self.family,
             f"{listed} {self.ops} {target} {rule}",
             f"Make {target} from {listed} with {' '.join(self.ops)}, {rule}.",
-            reference={"numbers": given, "target": target, "use_all": self.use_all},
+            reference={"numbers": given, "target": target, "ops": self.ops, "use_all": self.use_all},
             gold=found,
             answer_format="expression",
             level=count,
@@ -82,18 +85,22 @@ class Countdown(Described):
         parts = {"format": 1.0, "numbers": float(fits), "steps": steps}
         if not fits:
             return judged(False, answer, parts, "uses other numbers than those given")
+        if not signs(answer) <= set(problem.reference["ops"]):
+            return judged(False, answer, parts, f"uses other signs than {' '.join(problem.reference['ops'])}")
         return judged(value == target, answer, parts, f"makes {value}, asked for {target}")
 
     def lines(self, problem: Problem, response: str) -> list[Step]:
-        """Each line's verdict: an equation is right if it is true and its numbers, given or results, are unused."""
-        here = Counter(problem.reference["numbers"])
+        """Each line's verdict: an equation is right if it is true, its sign is one of the question's and its numbers,
+        given or results, are unused.
+        """
+        here, ops = Counter(problem.reference["numbers"]), problem.reference["ops"]
 
         def judge(line: str) -> bool | None:
             claim = equation(line)
             if claim is None:
                 return None
-            left, _, right, result = claim
-            fits = Counter([left, right]) <= here
+            left, sign, right, result = claim
+            fits = sign in ops and Counter([left, right]) <= here
             if fits:
                 here.subtract([left, right])
                 here[result] += 1
@@ -102,8 +109,10 @@ class Countdown(Described):
         return judge_lines(response, judge)
 
 
-def _combine(given: list[int], ops: str, rng: random.Random) -> tuple[list[str], str, int]:
-    """Join all numbers by random operations with positive whole results: the steps, the expression and its value."""
+def _combine(given: list[int], ops: str, rng: random.Random) -> tuple[list[str], str, int] | None:
+    """Join all numbers by random operations with positive whole results: the steps, the expression and its value;
+    `None` where none of the signs gives one.
+    """
     pool = [(x, str(x)) for x in given]
     lines: list[str] = []
     while len(pool) > 1:
@@ -111,7 +120,10 @@ def _combine(given: list[int], ops: str, rng: random.Random) -> tuple[list[str],
         (a, left), (b, right) = pool.pop(), pool.pop()
         if a < b:
             a, b, left, right = b, a, right, left
-        sign = rng.choice([s for s in ops if not (s == "-" and a == b) and not (s == "/" and a % b)] or ["+"])
+        fitting = [s for s in ops if not (s == "-" and a == b) and not (s == "/" and a % b)]
+        if not fitting:
+            return None
+        sign = rng.choice(fitting)
         value = a + b if sign == "+" else a - b if sign == "-" else a * b if sign == "*" else a // b
         lines.append(f"{a}{sign}{b}={value}")
         pool.append((value, f"({left}{sign}{right})" if len(pool) else f"{left}{sign}{right}"))

@@ -25,8 +25,8 @@ State = tuple[int, ...]
 class StraightLine(Countdown):
     """Countdown asked as `3 5 7 9=24`, with a program for an answer; its solutions are programs too.
 
-    A program is right if each of its lines is true and uses numbers at hand, and the last one, and none before it,
-    makes the target.
+    A program is right if each of its lines is true, uses one of the `ops` and numbers at hand, and the last one, and
+    none before it, makes the target.
     """
 
     def problems(self, split: Split, n: int, seed: int = 0) -> list[Problem]:
@@ -44,7 +44,9 @@ def execute(problem: Problem, lines: Sequence[str]) -> tuple[list[State], bool]:
     here, states = Counter(problem.reference["numbers"]), list[State]()
     for line in lines:
         claim = equation(line)
-        if claim is None or not holds(*claim) or not (used := Counter([claim[0], claim[2]])) <= here:
+        if claim is None or claim[1] not in problem.reference["ops"] or not holds(*claim):
+            break
+        if not (used := Counter([claim[0], claim[2]])) <= here:
             break
         here = here - used + Counter([claim[3]])
         states.append(tuple(sorted(here.elements())))

@@ -60,6 +60,11 @@ def evaluate(expression: str, names: Mapping[str, int] = {}) -> tuple[Fraction, 
     return value(tree), written
 
 
+def signs(expression: str) -> set[str]:
+    """The signs in an expression that `evaluate` reads, such as {"+", "/"}; a minus before a number is one of them."""
+    return set(expression) & set("+-*/")
+
+
 def equation(line: str) -> tuple[int, str, int, int] | None:
     """`41+87=128` as (41, "+", 87, 128), or `None`."""
     found = _EQUATION.fullmatch(line)
