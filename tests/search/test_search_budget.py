@@ -284,3 +284,33 @@ def test_where_only_the_time_is_limited_samples_are_drawn_until_it_is_over(
     assert trace.answer is not None
     assert len(trace.nodes) > 8
     assert time.perf_counter() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("spec", "budget"),
+    [
+        ("best-of-n:by=stated,n=none", Budget(sampled_tokens=1024)),
+        ("best-of-n:by=rollout:n=2,n=none,over=min-step", Budget(sampled_tokens=2048)),
+        ("best-of-n:by=self,n=none", Budget(total_tokens=4096)),
+        ("best-of-n:by=self:n=2,n=none,of=greedy", Budget(total_tokens=4096)),
+    ],
+)
+def test_a_value_that_asks_the_policy_is_paid_before_the_next_candidate_is_drawn(spec: str, budget: Budget) -> None:
+    trace = attempt(spec, "scripted:sums,p=0.5", budget)
+    assert within(budget, trace.usage)
+    named = spec.partition("by=")[2].partition(",")[0].partition(":")[0]
+    if named == "rollout":
+        ends = [node for node in trace.nodes if node.parent >= 0 and trace.nodes[node.parent].segment.source == "tool"]
+        assert len(ends) >= 8
+    else:
+        assert trace.usage.judge_calls >= 3
+
+
+def test_where_no_candidate_could_be_judged_the_answer_is_that_of_the_vote() -> None:
+    firsts, spent = set(), Budget(sampled_tokens=300)
+    for seed in range(8):
+        vote = attempt("vote:n=64", "scripted:sums,p=0.5", spent, seed=seed)
+        unjudged = attempt("best-of-n:n=64,by=stated", "scripted:sums,p=0.5", spent, seed=seed)
+        assert (unjudged.answer, unjudged.usage.judge_calls) == (vote.answer, 1)
+        firsts.add(vote.answer == attempt("vote:n=1", "scripted:sums,p=0.5", spent, seed=seed).answer)
+    assert firsts == {True, False}, "the vote is not always the first sample"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncIterator
 from statistics import fmean
 from typing import Literal
 
-from trivium.errors import UserError
-from trivium.search.ballots import Ballot, cast
+from trivium.errors import BudgetExhausted, UserError
+from trivium.search.ballots import Ballot, allowance_left, cast
 from trivium.search.driver import Method
 from trivium.search.lm import LM, Scorer
+from trivium.search.value import ASKING
+from trivium.search.vote import elect
 from trivium.types import Answer, Question
 
 Over = Literal["response", "min-step", "mean-step"]
@@ -31,26 +34,57 @@ async def best_of_n(
     one as a function of (question, response), or its address `package.module:function`.  `by` is otherwise the name of
     a value, such as `logprob` or `self`; with `oracle`, the task's own verifier, this is an upper bound and no method.
     Chains with an answer come before chains without, and whole ones before one that the budget cut short, which would
-    be read by its scratch work; ties go to the first sampled.  `over` is an outcome reward (`response`), or a process
+    be read by its scratch work; ties go to the first sampled.  With n=none and a value that asks the policy, and so is
+    paid from the same budget, each chain is judged before the next is drawn.  Where the budget ends before any is
+    judged, the answer is that of `vote`.  `over` is an outcome reward (`response`), or a process
     reward: the least or mean value of the beginnings that end with each line (Lightman et al. 2023, arXiv:2305.20050;
     Wang et al. 2023, arXiv:2312.08935, for whom `by=rollout` stands).  With `of`, the candidates are runs of that
     method instead of chains.
     """
-    ballots = await cast(question, lm, n=n, temperature=temperature, of=of)
-    ballots = [b for b in ballots if b.value is not None] or ballots
-    ballots = [b for b in ballots if not b.cut] or ballots
-    best, best_rank = ballots[0].answer, (-math.inf, 0)
-    lm.offer(best)
+    best: Ballot | None = None
+    best_rank = (False, False, -math.inf, 0)
 
-    async def judge(i: int) -> None:
+    async def judge(i: int, ballot: Ballot) -> None:
         nonlocal best, best_rank
-        rank = (await _worth(question, lm, ballots[i], by, over), -i)
-        if rank > best_rank:
-            best, best_rank = ballots[i].answer, rank
-            lm.offer(best)
+        standing = (ballot.value is not None, not ballot.cut)
+        if standing < best_rank[:2]:
+            return
+        rank = (*standing, await _worth(question, lm, ballot, by, over), -i)
+        if best is None or rank > best_rank:
+            best, best_rank = ballot, rank
+            lm.offer(ballot.answer)
 
-    await lm.map(judge, range(len(ballots)))
-    return best
+    if n is None and isinstance(by, str) and by.partition(":")[0] in ASKING:
+        async for i, ballot in _one_by_one(question, lm, temperature, of):
+            if best is None:
+                lm.offer(ballot.answer)
+            await judge(i, ballot)
+    else:
+        ballots = await cast(question, lm, n=n, temperature=temperature, of=of)
+        lm.offer(elect(ballots))
+        ballots = [b for b in ballots if b.value is not None] or ballots
+        ballots = [b for b in ballots if not b.cut] or ballots
+        await lm.map(lambda item: judge(*item), enumerate(ballots))
+    assert best is not None  # `cast` gives one at least, or raises
+    return best.answer
+
+
+async def _one_by_one(
+    question: Question, lm: LM, temperature: float, of: str | Method | None
+) -> AsyncIterator[tuple[int, Ballot]]:
+    """Ballots until the budget is spent, each drawn when what was done with the one before it is paid."""
+    lm.need_limit()
+    left, i = math.inf, 0
+    while allowance_left(lm) < left:
+        left = allowance_left(lm)
+        try:
+            [ballot] = await cast(question, lm, n=1, temperature=temperature, of=of)
+        except BudgetExhausted:
+            if i == 0:
+                raise
+            return
+        yield i, ballot
+        i += 1
 
 
 async def _worth(question: Question, lm: LM, ballot: Ballot, by: str | Scorer, over: Over) -> float:

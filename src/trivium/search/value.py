@@ -35,6 +35,9 @@ VALUES: Registry[Any] = Registry(
     },
 )
 
+ASKING = frozenset({"self", "rollout", "stated"})
+"""Those that ask the policy, and so are paid from the budget that responses are drawn with."""
+
 DOUBT = (
     "Is this solution, or beginning of a solution, right so far? Check it, and reply with one word, yes or no, and "
     "nothing else."
