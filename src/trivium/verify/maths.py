@@ -28,6 +28,7 @@ _MOST_CHARACTERS = 2_000
 # reference that is a decimal itself, as many as those are usually given in.
 _PLACES, _PLACES_OF_DECIMALS = 12, 6
 _PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?|-?[0-9]+/[0-9]+")
+_IN_BASE = re.compile(r"(?P<digits>[A-Za-z]*[0-9][0-9A-Za-z]*)(?:_\{*(?P<base>[0-9]{1,2})\}*)?")
 _EQUALS = re.compile(r"(?<![\\<>!:=])=(?!=)")
 _RELATION = re.compile(r"[=<>]|\\(?:leq?|geq?|neq?|lt|gt|in|equiv)(?![A-Za-z])")
 _LISTED = re.compile(r"[,;]|\\(?:text|mathrm)\s?\{\s*,?\s*(?:and|or)\s*\}|\b(?:and|or)\b")
@@ -37,9 +38,10 @@ def check_maths(response: str, reference: Any) -> Verdict:
     """The expression answered equals the reference mathematically (`1/2`, `0.5` and `\\frac{1}{2}` are equal).
 
     Plain numbers are compared exactly; elsewhere a decimal agrees with an exact reference to 12 places, and with a
-    decimal reference to 6.  An equation answers for its value (`x=7`, `3+4=7` for 7) only where every side but a name
-    has that value, and a list has the kind of bracket of the reference, if both have one.  Raises `ValueError` for a
-    reference that cannot be read.
+    decimal reference to 6.  A number in a base (`2516_9`) is one in that base; its digits alone will do where the
+    reference names the base, which then was asked for.  An equation answers for its value (`x=7`, `3+4=7` for 7) only
+    where every side but a name has that value, and a list has the kind of bracket of the reference, if both have one.
+    Raises `ValueError` for a reference that cannot be read.
     """
     if not isinstance(reference, str | int | float) or not str(reference).strip():
         raise ValueError(f"reference {reference!r} is not a mathematical expression")
@@ -54,6 +56,8 @@ def check_maths(response: str, reference: Any) -> Verdict:
         return Verdict.wrong(answer[:_MOST_CHARACTERS], detail=f"longer than {_MOST_CHARACTERS} characters")
     if _is_number(answer) and _is_number(wanted):
         return Verdict.right(answer) if number_value(answer) == number_value(wanted) else Verdict.wrong(answer)
+    if (same := _same_in_base(wanted, answer)) is not None:
+        return Verdict.right(answer) if same else Verdict.wrong(answer)
     judged = _CHILD.ask(wanted, answer)
     if judged == "unreadable reference":
         raise ValueError(f"reference {reference!r} is not a mathematical expression")
@@ -64,6 +68,20 @@ def check_maths(response: str, reference: Any) -> Verdict:
 
 def _is_number(expression: str) -> bool:
     return bool(_PLAIN_NUMBER.fullmatch(expression)) and number_value(expression) is not None
+
+
+def _same_in_base(wanted: str, answer: str) -> bool | None:
+    """Whether two numbers are the same, where one of them names its base: math-verify would drop the base."""
+    numbers = [_IN_BASE.fullmatch(re.sub(r"[\s$]|\\text(?=\{)", "", side)) for side in (wanted, answer)]
+    if None in numbers or not any(number["base"] for number in numbers if number):
+        return None
+    (digits, base), (said, named) = ((number["digits"].upper(), number["base"]) for number in numbers if number)
+    if base and not named:
+        return digits == said
+    try:
+        return int(digits, int(base or 10)) == int(said, int(named))
+    except ValueError:  # a digit that the base does not have, or a base that is none
+        return False
 
 
 class _Child:

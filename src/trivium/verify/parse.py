@@ -5,6 +5,8 @@ is total: any text in, never an exception, and time linear in the text's length 
 
 Where a response marks its final answer (`Answer: 93`, `#### 93`, `<answer>93</answer>`, `\\boxed{93}`), the last marker
 decides, and a marker with nothing readable after it abstains: a cut-off response must not be read by its scratch work.
+What looks like a marker and announces nothing is none: a heading (`#### Step 2`), and a remark on the answer after it
+(`this answer is right`).
 """
 
 from __future__ import annotations
@@ -20,7 +22,15 @@ from trivium.errors import UnknownName
 
 Parser = Callable[[str], str | None]
 
-_MARKER = re.compile(r"####|<answer>|\banswer\b[ \t*_]{0,4}(?:is\b[ \t]{0,4}:?|:|=)", re.IGNORECASE)
+_MARKER = re.compile(
+    r"""(?P<hashes>(?<!\#)\#{4}(?!\#)) | (?P<tag><answer>)
+      | (?<!this[ ])(?<!that[ ])\banswer\b[ \t*_]{0,4}(?:(?P<prose>is\b[ \t]{0,4}:?|=)|:)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# Hashes before words, or before `2. Words`, with more below are a heading; on the last line they are an answer.
+_HEADING = re.compile(r"[ \t]*(?:[*_]{0,2}[A-Za-z]|[0-9]{1,2}[.):][ \t]+[*_]{0,2}[A-Za-z])[^\n]*\n\s*\S")
+# What an announcement in prose begins with, where a box or closed tags have told the answer before it.
+_VALUE = re.compile(r"[\s:*_`(\[{]*(?:[-+\u2212]?[ ]?\$?[.0-9]|\$|\\(?:boxed|frac|dfrac|tfrac|sqrt|\())")
 _BOX = re.compile(r"\\boxed\s{0,4}\{")
 _DECORATION = " \t\r\n*_`$"
 # A minus is a sign only where no operand stands before it: the last number of `128-35` is 35, that of `x = -5` is -5.
@@ -54,7 +64,11 @@ _AFTER = re.compile(
 )
 # A dash that opens the line below the marker, or that ends the marker itself (`Answer:- 42`), is no minus.
 _BULLET = re.compile(r"(?:(?<=:)|[ \t\r*_]*\n[\s*_]*)-[ ]")
+_REASON = re.compile(r"\b(?:because|since|where|when|if|for)\b", re.IGNORECASE)
+_CLAUSE = re.compile(r"[,;.?!]\s")
+_MAX_SIDES = 20
 _ACTION = re.compile(r"^[ \t>*_-]{0,8}action[ \t]{0,2}[0-9]{0,3}[*_]{0,2}:([^\n]*)", re.IGNORECASE | re.MULTILINE)
+_NO_WORD = r"(?!(?-i:a\s+[a-z])|I\s+(?:am|believe|can|cannot|do|guess|have|say|think|would)\b)"
 _MAX_ACTION = 200
 _MAX_DIGITS = 300
 
@@ -83,9 +97,7 @@ def final(response: str) -> str | None:
     """The final answer however many lines it has: inside the last `<answer>` tags, or else all that follows the last
     marker, or else the whole response.
     """
-    marker = None
-    for marker in _MARKER.finditer(response):  # noqa: B007
-        pass
+    marker = _last_marker(response)
     if marker is None:
         return text(response)
     return response[marker.end() :].partition("</answer>")[0].strip() or None
@@ -110,7 +122,7 @@ def choice(response: str) -> str | None:
     """The letter of the option chosen (`B`, `(B)`, `B.`, `Answer: b`), in upper case, `A` to `J`."""
     marked = final_answer(response)
     if marked is not None:
-        found = re.match(r"\W{0,8}(?:option\s)?\W{0,4}([A-J])(?!\w)", marked, re.IGNORECASE)
+        found = re.match(rf"\W{{0,8}}(?:option\s)?\W{{0,4}}{_NO_WORD}([A-J])(?!\w)", marked, re.IGNORECASE)
         return found[1].upper() if found else None
     if alone := re.fullmatch(r"\W*([A-J])\W*", response, re.IGNORECASE):
         return alone[1].upper()
@@ -119,7 +131,7 @@ def choice(response: str) -> str | None:
         return "".join(bracketed[-1])
     if opening := re.match(r"\s*([A-J])[.):](?!\w)", response):
         return opening[1]
-    # `I` and the article `A` are words far more often than they are options.
+    # `I` and the article `a` are words far more often than they are options.
     bare = re.findall(r"(?<![\w'])(?!I\b)(?!A [a-z])([A-J])(?![\w'])", response)
     return bare[-1] if bare else None
 
@@ -144,9 +156,12 @@ def expression(response: str) -> str | None:
     """An arithmetic expression without spaces, marked or on the last line that has one; `= value` is dropped."""
     marked = final_answer(response)
     for candidate in [marked] if marked is not None else reversed(response.splitlines()):
-        plain = candidate.translate(_ASCII_OPERATORS).partition("=")[0]
-        found = re.findall(r"[0-9(+\-][0-9+\-*/(). ]*", plain)
-        best = max(found, key=len, default="").replace(" ", "").rstrip(".")
+        plain = _LATEX_SIGN.sub(lambda sign: _SIGNS[sign[1]], candidate).translate(_ASCII_OPERATORS)
+        left, _, right = plain.partition("=")
+        if re.fullmatch(r"[\s$*]*[0-9]+\s*", left) and re.search(r"[0-9)]\s*[+\-*/]\s*[(0-9]", right):
+            left = right.partition("=")[0]  # `91 = 13*7` says the same as `13*7 = 91`
+        found = re.findall(r"[0-9(+\-][0-9+\-*/(). ]*", left)
+        best = re.sub(r"\s[+\-*/(\s]*\Z", "", max(found, key=len, default="")).replace(" ", "").rstrip(".")
         if re.search(r"[0-9]", best):
             return best
     return None
@@ -215,10 +230,8 @@ def final_answer(response: str) -> str | None:
     r"""What the last marker announces: the rest of its line (or the next line that is not empty), or a `\boxed{}`'s
     content.  `None` if there is no marker; the empty string if nothing follows it.
     """
-    marker = None
-    for marker in _MARKER.finditer(response):  # noqa: B007
-        pass
     boxed = _last_box(response)
+    marker = _last_marker(response, -1 if boxed is None else boxed[0])
     if boxed is not None and (marker is None or boxed[0] > marker.start()):
         return boxed[1]
     if marker is None:
@@ -231,8 +244,21 @@ def final_answer(response: str) -> str | None:
     return rest.partition("</answer>")[0].strip(_DECORATION)
 
 
+def _last_marker(response: str, told: int = -1) -> re.Match[str] | None:
+    """The last marker that is no heading and no remark: after closed tags, or the place where the answer is `told`
+    already, `the answer is` announces one only where a value follows.
+    """
+    found = [m for m in _MARKER.finditer(response) if not (m["hashes"] and _HEADING.match(response, m.end()))]
+    closed = response.rfind("</answer>")
+    told = max([told, *(m.start() for m in found if m["tag"] and m.start() < closed)])
+    for marker in reversed(found):
+        if not marker["prose"] or marker.start() < told or told < 0 or _VALUE.match(response, marker.end()):
+            return marker
+    return None
+
+
 def number_value(response: str) -> Fraction | None:
-    """The exact value of the marked number (after the last `=` where there is one), or else of the last number.
+    """The exact value of the marked number (after the last `=` of an equation), or else of the last number.
 
     `None` where there is no number, or the marked one is only a part of a larger expression.
     """
@@ -240,11 +266,28 @@ def number_value(response: str) -> Fraction | None:
     if marked is None:
         found = list(_NUMBER.finditer(_plain(response)))
         return _value(found[-1]) if found else None
-    candidate = _SIGN.sub(r"\1", _plain(marked).rpartition("=")[2])
+    candidate = _SIGN.sub(r"\1", _result(_plain(marked)))
     match = _NUMBER.search(candidate)
     if match is None or _AFTER.match(candidate, match.end()) or _BEFORE.search(candidate[: match.start()]):
         return None
     return _value(match)
+
+
+def _result(marked: str) -> str:
+    """What an equation comes to: all behind the last `=` that does not stand in a remark on a number before it.
+
+    The 42 of `x = 6*7 = 42`, of `42 (since x=3)` and of `42, because a=3 and b=39`.
+    """
+    rest = marked
+    for _ in range(_MAX_SIDES):
+        left, equals, right = rest.rpartition("=")
+        if not equals:
+            return rest if _NUMBER.search(rest) else marked.rpartition("=")[2]
+        clauses = _CLAUSE.split(left)
+        if left.count("(") <= left.count(")") and not _REASON.search(left) and all("=" in c for c in clauses[:-1]):
+            return right
+        rest = left
+    return marked.rpartition("=")[2]
 
 
 def format_number(value: Fraction) -> str:
@@ -263,6 +306,8 @@ _QUERY = re.compile(
         (?=select\b|with\s+(?:recursive\s+)?\w+\s+as\b|from\s+\w+\s+select\b)""",
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
+_SIGNS = {"times": "*", "cdot": "*", "div": "/", "left": "", "right": ""}
+_LATEX_SIGN = re.compile(r"\\(times|cdot|div|left|right)(?![A-Za-z])")
 _ASCII_OPERATORS = str.maketrans("\u2212\u2013\u00d7\u00b7\u00f7[]", "--**/()")
 _FRACTION = re.compile(r"\\[dt]?frac\s?\{(-?[0-9]{1,100})\}\s?\{([0-9]{1,100})\}")
 _MIXED = re.compile(r"(?<=[0-9])(?=\\[dt]?frac)")
