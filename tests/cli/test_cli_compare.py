@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from trivium.cli import main as cli
 from trivium.cli.chart import overlaid
 from trivium.cli.compare import _split_specs
+from trivium.policies import policy
 
 Capture = pytest.CaptureFixture[str]
 LINE = ["compare", "--task", "sums:terms=3", "--policy", "scripted:p=0.6", "--n", "20"]
@@ -65,6 +67,30 @@ def test_a_folder_holds_everything_and_goes_on(tmp_path: Path, capsys: Capture) 
     capsys.readouterr()
     assert cli.main([*line, "--n", "21"]) == 2
     assert "holds a comparison with n=20, and this one has n=21" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("spelling", ["{}", "hf:{}", "{},dtype=fp32", "hf:{},dtype=fp32"])
+def test_new_weights_are_another_policy_however_it_is_spelled(spelling: str, tmp_path: Path) -> None:
+    from trivium.cli.compare import _weights
+
+    spec = spelling.format(tmp_path)
+    assert _weights(spec) is None
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"1")
+    before = _weights(spec)
+    weights.write_bytes(b"12")
+    assert None is not _weights(spec) != before
+
+
+def test_new_weights_of_a_voice_are_another_comparison(tmp_path: Path, capsys: Capture) -> None:
+    voice = tmp_path / "voice"
+    policy("tiny:30k").save(voice)
+    line = [*LINE, "--n", "2", "--budget", "64", "--voice", f"judge={voice}", "--out", str(tmp_path / "kept")]
+    assert cli.main(line) == 0
+    os.utime(voice / "model.safetensors", ns=(1, 1))
+    capsys.readouterr()
+    assert cli.main(line) == 2
+    assert "holds a comparison with voices_weights=" in capsys.readouterr().err
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,3 +194,15 @@ def test_finished_cells_are_not_attempted_again(tmp_path: Path) -> None:
         assert mine.pairs == theirs.pairs
     with pytest.raises(UserError, match="holds a comparison with n=24, and this one has n=25"):
         Cells(folder, {"n": 25})
+
+
+def test_attempts_at_questions_that_changed_are_not_taken_for_those_of_today(tmp_path: Path) -> None:
+    asked = setup(budgets=(256.0,), against=("all",))
+    entries = contenders([])[:1]
+    with Cells(tmp_path, {}) as cells:
+        compare(asked, entries, cells)
+        compare(asked, entries, cells)
+        dealt = asked.task.problems(asked.split, asked.n, 0)
+        for changed in (dealt[1:] + dealt[:1], [replace(dealt[0], gold="Answer: 1"), *dealt[1:]], dealt[:-1]):
+            with pytest.raises(UserError, match=r"holds attempts at other questions, .*; choose another --out"):
+                cells.load(entries[0].spec, 256.0, 0, changed)

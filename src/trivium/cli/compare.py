@@ -76,6 +76,7 @@ def command(
     settings = {
         "task": dealt.name, "policy": policy, "unit": unit, "n": n, "split": split, "max_tokens":
         setup.sampling.max_tokens, "concurrency": setup.concurrency, "voices": list(voice), "weights": _weights(folder),
+        "voices_weights": [_weights(spec.partition("=")[2]) for spec in voice],
     }  # fmt: skip
     progress = Progress("comparing")
 
@@ -277,5 +278,5 @@ def _training(amortise: int | None, tokens: int | None, trained: Mapping[str, An
 
 def _weights(policy: str) -> str | None:
     """What changes when the weights in a model folder do, so that old cells are not taken for those of new weights."""
-    files = sorted(Path(policy.partition(",")[0]).glob("*.safetensors"))
+    files = sorted(Path(policy.removeprefix("hf:").partition(",")[0]).glob("*.safetensors"))
     return ", ".join(f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files) or None

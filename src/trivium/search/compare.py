@@ -89,7 +89,7 @@ class Keeper(Protocol):
 
     def has(self, spec: str, budget: float, seed: int) -> bool: ...
 
-    def load(self, spec: str, budget: float, seed: int) -> tuple[list[Trace], float]: ...
+    def load(self, spec: str, budget: float, seed: int, problems: Sequence[Problem]) -> tuple[list[Trace], float]: ...
 
     def save(
         self, spec: str, budget: float, seed: int, traces: list[Trace], problems: list[Problem], seconds: float
@@ -195,7 +195,7 @@ def _cells(
     total, done = (len(cells) - len(kept)) * setup.n, 0
     for amount, entry, seed in cells:
         if keeper and (amount, entry.spec, seed) in kept:
-            yield amount, entry, seed, keeper.load(entry.spec, amount, seed)
+            yield amount, entry, seed, keeper.load(entry.spec, amount, seed, problems[seed])
             continue
         began, so_far, what = time.perf_counter(), iter(range(done + 1, total + 1)), f"{entry.name} at {amount:,g}"
         heard = None if listen is None else functools.partial(_hear, listen, what, so_far, total)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,16 @@ class Cells:
         """Whether a cell is finished."""
         return self._path(spec, budget, seed).exists()
 
-    def load(self, spec: str, budget: float, seed: int) -> tuple[list[Trace], float]:
-        """Traces of a finished cell, and the seconds they took together."""
-        lines = list(read_lines(self._path(spec, budget, seed)))
+    def load(self, spec: str, budget: float, seed: int, problems: Sequence[Problem]) -> tuple[list[Trace], float]:
+        """Traces of a finished cell, and the seconds they took together.
+
+        Raises UserError where they are attempts at other problems: a file of questions may have changed since.
+        """
+        path = self._path(spec, budget, seed)
+        lines = list(read_lines(path))
+        attempted = [(line["question_id"], line["gold"]) for line in lines]
+        if attempted != [(problem.question.id, problem.gold) for problem in problems]:
+            raise UserError(f"{path} holds attempts at other questions, or the answers changed; choose another --out")
         return [trace_from_json(line["trace"]) for line in lines], lines[0]["cell_seconds"] if lines else 0.0
 
     def save(
