@@ -25,7 +25,7 @@ from trivium.search.value import DOUBT
 from trivium.tasks import task, world
 from trivium.tasks.text_graph import TextGraph
 from trivium.types import Answer, Budget, Problem, Question, Trace
-from trivium.verify.parse import action_lines
+from trivium.verify.parse import action_lines, plain_action
 
 METHODS = ["act", "act:thoughts=false", "act:history=2", "act-with-state", "plan-and-replan", "reflect"]
 WORLDS = ["grid", "twenty-questions", "shop", "text-graph"]
@@ -315,3 +315,11 @@ def test_an_episode_that_outgrows_the_context_is_over_and_judged(spec: str) -> N
     assert trace.finish == "length" or "history" in spec
     with pytest.raises(ContextFull):
         solve(method(spec), [problem], reads_at_most(asked - 1, lambda turn: " go hall\n"), task=built)
+
+
+@pytest.mark.parametrize("spec", ["act", "act:thoughts=false", "act-with-state", "plan-and-replan", "reflect"])
+def test_an_action_may_be_as_long_as_any_line(spec: str) -> None:
+    long = "go through the north-eastern door to the porch"
+    for tokens, done in ((64, long), (32, long[:31])):
+        named = f"{spec}{',' if ':' in spec else ':'}max_tokens={tokens},max_steps=1"
+        assert action_lines(ask(named, says([long])).response) == [plain_action(done)]

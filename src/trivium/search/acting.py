@@ -15,7 +15,6 @@ from trivium.types import Answer, Question
 
 SOLVED = "Solved."
 """What the last observation of an episode says if the goal was reached; an option `solved` has it for other worlds."""
-ACTION_TOKENS = 24
 
 Decide = Callable[[Chain], Awaitable[Chain]]
 """Goes on from all that was said and seen up to an action, which is the last line sampled."""
@@ -85,12 +84,11 @@ async def say(
 
 
 def after(lm: LM, labels: tuple[str, ...], *, max_tokens: int, temperature: float) -> Decide:
-    """Decides by one line for each label, and then the action."""
+    """Decides by one line for each label, and then the action, each of at most `max_tokens`."""
 
     async def decide(chain: Chain) -> Chain:
-        for label in labels:
+        for label in (*labels, "Action"):
             [chain] = await say(lm, chain, label, max_tokens=max_tokens, temperature=temperature)
-        [chain] = await say(lm, chain, "Action", max_tokens=ACTION_TOKENS, temperature=temperature)
         return chain
 
     return decide

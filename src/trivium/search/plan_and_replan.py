@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trivium.search import check_counts
-from trivium.search.acting import ACTION_TOKENS, SOLVED, play, say
+from trivium.search.acting import SOLVED, play, say
 from trivium.search.lm import LM, Chain, Scorer
 from trivium.types import Answer, Question
 from trivium.verify.parse import plain_action
@@ -45,7 +45,7 @@ async def plan_and_replan(
     check_counts("plan-and-replan", depth=depth, breadth=breadth, keep=keep)
 
     async def propose(chain: Chain) -> list[Chain]:
-        said = await say(lm, chain, "Action", n=breadth, max_tokens=ACTION_TOKENS, temperature=temperature)
+        said = await say(lm, chain, "Action", n=breadth, max_tokens=max_tokens, temperature=temperature)
         first = {plain_action(c.text): c for c in reversed(said)}  # of equal actions the first said
         return [c for c in said if first[plain_action(c.text)] is c]
 
