@@ -26,9 +26,10 @@ Details that matter
   rollouts reach the bandit.  (The released code feeds it rewards on its validation set, which is the test set, too.)
 - Equal are optimiser steps and rollouts, not sampled tokens: harder sums are longer, and who draws them samples more.
 - With z-scored advantages of a 0/1 reward the mean of |A| is about 2 sqrt(p(1-p)): difficulty filtering by source.
-- `shuffled` shuffles the |A| of a step among its rollouts (null).  As in any shuffle about one in 16 comes back to its
-  own prompt: scores keep a sixteenth of their differences, up to 1.8 times the draws at this tau.  `greedy` is tau 0;
-  `easy-to-hard` opens one source after the other at equal intervals and draws evenly from those that are open.
+- `shuffled` gives the |A| of every prompt to another one of the step (null).  Where rollouts were merely shuffled, one
+  in 16 came back to its own prompt: scores kept a sixteenth of their differences, up to 1.8 times the draws at this
+  tau.  `greedy` is tau 0; `easy-to-hard` opens one source after the other at equal intervals and draws evenly from
+  those that are open.
 - |A| is high for noise as well: wrong labels or answers that can be guessed would look like much to learn.
 
 At full size
@@ -119,7 +120,8 @@ def learn(
         lab.charge("rollouts", len(drawn.traces))
         sizes = objective.advantages(step_batch(drawn.rollouts)).abs().tolist()
         if shuffled:
-            rng.shuffle(sizes)
+            other = s.samples * rng.randrange(1, s.prompts)
+            sizes = sizes[other:] + sizes[:other]
         for rollout, size in zip(drawn.rollouts, sizes, strict=True):
             bandit.observe(asked[rollout.group], [size])
         lab.at("accuracy of rollouts", step, drawn.mean("accuracy"))
