@@ -44,10 +44,9 @@ Details that matter
   from 44 to 51%; at 5e-5 with groups of 5 half of that or less, at 3e-4 both lost.
 - A success is what a child calls one; no verifier has a say in it.
 - With the width prescribed (`wide`), reinforcement cannot gain by ordering more children: what is left is deciding
-  better, which the paper finds to be nothing.  Nor does it here: the gain within 96 tokens is room, for parents came to
-  order in fewer tokens (89 in sequence to 79); with room enough 51% became 53%.  The width is asked for, not enforced:
-  reinforced parents ordered 6.7 children where those that only imitated ordered 7.6, and so found room.  The claim that
-  says so is confirmed for the context of 96 tokens alone; in the widest the gain is 1.0 points [-3.0, +5.0].
+  better, which the paper finds to be nothing.  So the claim is about the widest context: within 96 tokens reinforcement
+  gains 21 points [+17, +26] by room, as the width is asked for and not enforced, and parents came to order fewer
+  children (7.6 to 6.7) in fewer tokens (89 in sequence to 79).
 - Reinforcement sampled and learned from about twice as many tokens with threads as serially: it has equal steps.
 - Beginners differ by seed more than the ways do: taught alike, threads were right within 96 tokens on 23 to 62%.  One
   beginner of each way for all seeds, or longer lessons, would decide more.
@@ -216,8 +215,8 @@ RECIPE = Recipe(
             margin=0.3, matched=("pretrain_tokens",), paper="6.1 to 8.2 children",
         ),
         Claim(
-            "and also where their number is prescribed", better="wide", worse="wide-taught",
-            metric="accuracy, middle context", margin=0.02, matched=("pretrain_tokens",),
+            "and also where their number is prescribed, with room enough", better="wide", worse="wide-taught",
+            metric="accuracy, wide context", margin=0.02, matched=("pretrain_tokens",),
             paper="no gain with 10 children: 83.2% to 83.3%",
         ),
     ],
