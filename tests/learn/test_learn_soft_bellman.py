@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trivium.learn.advantage import return_to_go
+from trivium.learn.policy_gradient import PolicyGradient
 from trivium.learn.soft_bellman import (
     Level,
     action_starts,
@@ -80,6 +81,33 @@ def test_the_kl_from_samples_of_the_reference_is_exact_in_expectation_and_never_
     each = reference_kl(policy, ref)
     assert (each >= 0).all()
     assert float((ref.exp() * each).sum()) == pytest.approx(float((policy.exp() * (policy - ref)).sum()))
+
+
+def leash_gradient(policy: Tensor, ref: Tensor, sampler: Tensor, objective: PolicyGradient) -> Tensor:
+    """The expected gradient of the leash in logits Float[V], every token being sampled as often as `sampler` does."""
+    logits = policy.clone().requires_grad_()
+    logp, ones = logits.log_softmax(0)[:, None], torch.ones(len(policy), 1).bool()
+    weight, zero = sampler.exp()[:, None], torch.zeros(len(policy), dtype=torch.float64)
+    loss = objective(TokenBatch(logp, ones, ref_logp=ref[:, None], advantage=zero, weight=weight))
+    return torch.autograd.grad(loss.sum, logits)[0]
+
+
+def test_the_leash_pulls_as_the_kl_does_on_samples_of_whom_it_is_for() -> None:
+    """A token at 0.01 under the reference is at 0.9 now, where a wrong estimator pulls many times too hard."""
+    ref = torch.tensor([0.01, 0.5, 0.3, 0.19], dtype=torch.float64).log()
+    policy = torch.tensor([0.9, 0.05, 0.03, 0.02], dtype=torch.float64).log()
+    logits = policy.clone().requires_grad_()
+    logp = logits.log_softmax(0)
+    (exact,) = torch.autograd.grad((logp.exp() * (logp - ref)).sum(), logits)
+    online, offline = soft_bellman(leash=1.0), judged(torch.zeros(4, 2), leash=1.0)
+    assert torch.allclose(leash_gradient(policy, ref, policy, online), exact)
+    assert torch.allclose(leash_gradient(policy, ref, ref, offline), exact)
+    assert leash_gradient(policy, ref, policy, offline).abs().max() > 10 * exact.abs().max()
+
+
+def test_whose_samples_an_objective_is_for_says_how_often_they_may_be_used() -> None:
+    assert soft_bellman().on_policy
+    assert not judged(torch.zeros(4, 2)).on_policy
 
 
 PATHS = torch.tensor(list(itertools.product((0, 1), repeat=4)))

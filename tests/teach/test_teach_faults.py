@@ -208,7 +208,7 @@ def test_what_cannot_be_taught_is_refused(tmp_path):
         local_policy(LearnSettings(policy="scripted"))
     with pytest.raises(UserError, match="--updates 2: only rollouts"):
         teach(tmp_path, objective="dpo", updates=2)
-    for objective in ("rloo", "rloo:beta=0.05", "signed-reinforce"):
+    for objective in ("rloo", "rloo:beta=0.05", "signed-reinforce", "soft-bellman"):
         with pytest.raises(UserError, match=f"--updates 2: {objective} has no ratio"):
             teach(tmp_path, objective=objective, updates=2)
 
