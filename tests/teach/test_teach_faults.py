@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from trivium.policies import policy as make_policy
 from trivium.store import Run
 from trivium.tasks import task as make_task
 from trivium.teach import LearnSettings, preflight
-from trivium.teach.parts import local_policy
+from trivium.teach.parts import local_policy, make_objective, refuse_idle
 from trivium.types import Verdict
 
 
@@ -213,11 +214,37 @@ def test_what_cannot_be_taught_is_refused(tmp_path):
             teach(tmp_path, objective=objective, updates=2)
 
 
+@pytest.mark.parametrize(
+    ("objective", "options", "said"),
+    [
+        ("dpo", {"reward": "outcome=1,format=0.1"}, "--reward outcome=1,format=0.1: only policy gradients learn"),
+        ("simpo", {"reward": "length=1"}, "--reward length=1: only policy gradients learn"),
+        ("sft", {"reward": "format=1"}, "--reward format=1: only policy gradients learn"),
+        ("sft", {}, "--samples 4: sft imitates written solutions"),
+        ("sft", {"samples": None, "temperature": 0.7}, "--temperature 0.7: sft imitates written solutions"),
+        ("sft", {"samples": None, "refill": 1}, "--refill 1: sft imitates written solutions"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(tmp_path, objective, options, said):
+    with pytest.raises(UserError, match=f"{said}.*; leave it out, or choose another --objective"):
+        teach(tmp_path, objective=objective, **options)
+    with pytest.raises(UserError, match=said):
+        preflight(LearnSettings(**SMALL | {"objective": objective} | options))
+
+
+@pytest.mark.parametrize("policy", ["tiny:50k", "smollm2"])
+def test_what_is_left_out_is_never_idle(policy):
+    for objective in ("grpo", "dpo", "sft"):
+        settings = LearnSettings(policy=policy, objective=objective)
+        refuse_idle(settings, make_objective(objective, 32))
+        refuse_idle(replace(settings, samples=settings.samples, reward="outcome=1"), make_objective(objective, 32))
+
+
 @pytest.mark.parametrize("objective", ["dpo", "sft", "dapo"])
 def test_every_kind_of_objective_runs_to_the_end(tmp_path, objective, monkeypatch):
     judge_by(monkeypatch, lambda problem, response: Verdict.right() if len(response) % 2 else Verdict.wrong())
     end_on(monkeypatch, range(1, 80))
-    run, result = teach(tmp_path, objective=objective, steps=2)
+    run, result = teach(tmp_path, objective=objective, steps=2, samples=None if objective == "sft" else 4)
     assert result["trained_tokens"] > 0
     assert run.result == result or run.result["after"] == result["after"]
 

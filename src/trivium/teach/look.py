@@ -19,7 +19,7 @@ from trivium.models.logprob import completion_logprobs
 from trivium.rewards.composite import parse_rewards
 from trivium.search.driver import VERIFY_TIMEOUT, Judge
 from trivium.tasks import task as make_task
-from trivium.teach.parts import local_policy, make_objective
+from trivium.teach.parts import local_policy, make_objective, refuse_idle
 from trivium.teach.progress import diagnosis
 from trivium.teach.rollout import Rollouts, Sampler
 from trivium.teach.settings import LearnSettings
@@ -38,7 +38,7 @@ def look(settings: LearnSettings) -> dict[str, Any]:
     """
     task = make_task(str(settings.task))
     limit = settings.max_tokens or task.max_tokens
-    make_objective(settings.objective, limit)
+    refuse_idle(settings, make_objective(settings.objective, limit))
     policy = local_policy(settings)
     sampling = Sampling(temperature=settings.temperature, max_tokens=limit)
     reward = parse_rewards(settings.reward, max_tokens=limit)

@@ -5,14 +5,24 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from trivium.errors import Unsupported
+from trivium.errors import Unsupported, UserError
 from trivium.learn import OBJECTIVES
 from trivium.learn.types import Objective
 from trivium.policies import POLICIES
 from trivium.policies import policy as make_policy
 from trivium.policies.local import LocalPolicy
 from trivium.registry import format_spec, parse_spec
-from trivium.teach.settings import RunSettings
+from trivium.teach.settings import LearnSettings, RunSettings
+
+IDLE = {
+    "policy-gradient": (), "preference": ("reward", "updates"),
+    "supervised": ("reward", "updates", "samples", "temperature", "refill"),
+}  # fmt: skip
+"""Options that change nothing of what objectives of a kind learn."""
+WHY = {
+    "reward": "only policy gradients learn from what answers are paid",
+    "updates": "only rollouts are learnt from in parts",
+}
 
 
 def local_policy(settings: RunSettings, dtype: str = "") -> LocalPolicy:
@@ -44,3 +54,17 @@ def make_objective(spec: str, max_tokens: int) -> Objective[Any]:
     name, _, options = parse_spec(spec)
     capped = "max_tokens" in inspect.signature(OBJECTIVES.factory(name)).parameters and "max_tokens" not in options
     return OBJECTIVES.build(spec, **({"max_tokens": max_tokens} if capped else {}))
+
+
+def refuse_idle(settings: LearnSettings, objective: Objective[Any]) -> None:
+    """Raise UserError for an option that was given and would change nothing: whoever gives one trusts in it."""
+    for name in IDLE[objective.kind]:
+        value = getattr(settings, name)
+        if value != settings.usual(name):
+            why = WHY.get(name, f"{settings.objective} imitates written solutions and samples none")
+            raise UserError(f"--{name} {value}: {why}; leave it out, or choose another --objective, such as grpo")
+    if settings.updates > 1 and getattr(objective, "on_policy", False):
+        raise UserError(
+            f"--updates {settings.updates}: {settings.objective} has no ratio to correct for rollouts that were"
+            " sampled before the first of them; leave it out, or choose another --objective"
+        )

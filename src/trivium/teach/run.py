@@ -18,7 +18,7 @@ from trivium.rewards.composite import parse_rewards
 from trivium.search.driver import VERIFY_TIMEOUT, Judge
 from trivium.store import Run
 from trivium.teach import Listen
-from trivium.teach.parts import local_policy, make_objective
+from trivium.teach.parts import local_policy, make_objective, refuse_idle
 from trivium.teach.progress import diagnosis, make_result, mean, merge, signal_row
 from trivium.teach.rollout import Rollouts, Sampler
 from trivium.teach.settings import LearnSettings
@@ -36,13 +36,7 @@ class Teaching(Training):
         self.settings = settings
         super().__init__(settings, run, listen, settings.temperature)
         self.objective = make_objective(settings.objective, self.limit)
-        if settings.updates > 1 and self.objective.kind != "policy-gradient":
-            raise UserError(f"--updates {settings.updates}: only rollouts are learnt from in parts; leave it out")
-        if settings.updates > 1 and getattr(self.objective, "on_policy", False):
-            raise UserError(
-                f"--updates {settings.updates}: {settings.objective} has no ratio to correct for rollouts that were"
-                " sampled before the first of them; leave it out, or choose another --objective"
-            )
+        refuse_idle(settings, self.objective)
         if settings.eval_every and not at_most(self.task, "dev", 1, settings.seed):
             raise UserError(
                 f"--eval-every {settings.eval_every}: task {settings.task} has no dev problems; leave it out"

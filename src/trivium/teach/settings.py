@@ -92,7 +92,7 @@ class RunSettings:
     checkpoint_share: float = _option(0.05, "Largest share of the time that checkpoints may take.")
 
     def __post_init__(self) -> None:
-        preset = self.presets["random" if parse_spec(self.policy)[0] == "tiny" else "pretrained"]
+        preset = self._preset
         for own in fields(self):
             # The cap belongs to the preset's task; another task has its own.
             if getattr(self, own.name) is None and (own.name != "max_tokens" or self.task == preset["task"]):
@@ -105,13 +105,21 @@ class RunSettings:
         if not getattr(self, "temperature", 1.0) > 0:
             raise UserError("--temperature 0 gives every sample of a group the same answer; expected above 0")
 
+    @property
+    def _preset(self) -> dict[str, Any]:
+        return self.presets["random" if parse_spec(self.policy)[0] == "tiny" else "pretrained"]
+
+    def usual(self, name: str) -> Any:
+        """What an option is where it is left out."""
+        return self._preset.get(name, next(own.default for own in fields(self) if own.name == name))
+
 
 @dataclass(frozen=True)
 class LearnSettings(RunSettings):
     """Options of `trivium learn`."""
 
     objective: str = _option("grpo", "How to learn; see: trivium list objectives.")
-    reward: str = _option("outcome=1", "Weighted terms, such as outcome=1,format=0.1.")
+    reward: str = _option("outcome=1", "Weighted terms, such as outcome=1,format=0.1; for policy gradients.")
     steps: int | None = _preset("steps", "Optimiser steps after the warm-up.")
     prompts: int | None = _preset("prompts", "Problems a step.")
     samples: int | None = _preset("samples", "Samples of each problem.")
