@@ -14,12 +14,15 @@ import trivium.teach.run
 import trivium.teach.training
 from lesson import SMALL, Judged, go_on, teach
 from trivium.errors import RunError, TooFewProblems, Unsupported, UserError
+from trivium.learn.batch import Rollout
 from trivium.policies import policy as make_policy
 from trivium.store import Run
 from trivium.tasks import task as make_task
 from trivium.teach import LearnSettings, preflight
 from trivium.teach.parts import local_policy, make_objective, refuse_idle
-from trivium.types import Verdict
+from trivium.teach.progress import diagnosis
+from trivium.teach.rollout import Rollouts
+from trivium.types import Sampling, Trace, Verdict
 
 
 def judge_by(monkeypatch, verify):
@@ -86,6 +89,68 @@ def test_rewards_that_are_all_equal(tmp_path, monkeypatch, verdict, says):
     assert sum(e["phase"] == "rl" for e in events) == 8
     assert all(e["tokens_trained"] == 0 for e in events if e["phase"] == "rl")
     assert any(says in e.get("message", "") for e in events), "said at the first such step too"
+
+
+@pytest.mark.parametrize("objective", ["dpo", "dapo"])
+def test_no_partial_credit_is_advised_where_only_outcomes_count(tmp_path, monkeypatch, objective):
+    end_on(monkeypatch, range(1, 80))
+    judge_by(monkeypatch, lambda problem, response: Verdict.wrong())
+    with pytest.raises(RunError, match="no sample was right, and this objective learns only from groups") as error:
+        teach(tmp_path, steps=20, warmup_steps=0, objective=objective)
+    assert "partial credit" not in str(error.value)
+
+
+def test_pairs_that_the_token_limit_took_are_told_from_equal_rewards(tmp_path, monkeypatch):
+    end_on(monkeypatch, range(1, 80))
+    judge_by(monkeypatch, lambda problem, response: Verdict.right() if len(response) % 2 else Verdict.wrong())
+    real = trivium.teach.run.Sampler.sample
+
+    def sample(self, *arguments, **options):
+        drawn = real(self, *arguments, **options)
+        return replace(drawn, rollouts=[replace(r, truncated=not r.correct) for r in drawn.rollouts])
+
+    monkeypatch.setattr(trivium.teach.run.Sampler, "sample", sample)
+    says = "groups had right and wrong answers, but those that were cut off at 10 tokens are left out"
+    events: list = []
+    with pytest.raises(RunError, match=rf"8 steps in a row taught nothing: {says}.*Try --max-tokens 20"):
+        teach(tmp_path, events, steps=20, warmup_steps=0, objective="dpo", samples=8)
+    assert any(says in e.get("message", "") for e in events), "said at the first such step too"
+
+
+def drawn_as(*groups):
+    """Rollouts and nothing else of a step, from (correct, reward, truncated) by group."""
+    rows = [
+        Rollout((1,), (2,), (-1.0,), reward, g, right, cut)
+        for g, group in enumerate(groups)
+        for right, reward, cut in group
+    ]
+    traces = []
+    for row in rows:
+        traces.append(Trace("q"))
+        traces[-1].finish = "length" if row.truncated else "stop"
+    kinds = {"mixed": 0, "all_correct": 0, "all_wrong": 0, "unjudged": 0}
+    for group in groups:
+        rights = {right for right, _, _ in group}
+        kinds["mixed" if len(rights) > 1 else "all_correct" if True in rights else "all_wrong"] += 1
+    return Rollouts([], traces, [r.reward for r in rows], rows, kinds, {}, 0.0, 0.0)
+
+
+WHOLE, CUT = False, True
+
+
+@pytest.mark.parametrize(
+    ("objective", "groups", "says"),
+    [
+        ("dapo", [[(True, 1.0, CUT), (False, 0.0, CUT)], [(False, 0.0, WHOLE)] * 2], "cut off at 9 tokens are left"),
+        ("dapo", [[(True, 0.1, CUT), (False, 0.1, WHOLE)]], "all rewards of every group were equal"),
+        ("dapo", [[(True, 1.0, WHOLE)] * 2, [(False, 0.1, WHOLE), (False, 0.0, WHOLE)]], "every group was all right"),
+        ("dpo", [[(True, 1.0, WHOLE)] * 2, [(False, 0.0, WHOLE)] * 2], "every group was all right or all wrong"),
+        ("grpo", [[(True, 0.1, CUT), (False, 0.1, WHOLE)]], "all rewards of every group were equal"),
+        ("grpo", [[(True, 1.0, WHOLE)] * 2, [(False, 0.0, WHOLE)] * 2], "all rewards of every group were equal"),
+    ],
+)
+def test_what_was_missing_depends_on_what_the_objective_compares(objective, groups, says):
+    assert says in diagnosis(drawn_as(*groups), Sampling(max_tokens=9), make_objective(objective, 9))
 
 
 def test_a_verifier_that_raises_is_counted_and_never_paid(tmp_path, monkeypatch):

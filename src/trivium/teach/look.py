@@ -38,7 +38,8 @@ def look(settings: LearnSettings) -> dict[str, Any]:
     """
     task = make_task(str(settings.task))
     limit = settings.max_tokens or task.max_tokens
-    refuse_idle(settings, make_objective(settings.objective, limit))
+    objective = make_objective(settings.objective, limit)
+    refuse_idle(settings, objective)
     policy = local_policy(settings)
     sampling = Sampling(temperature=settings.temperature, max_tokens=limit)
     reward = parse_rewards(settings.reward, max_tokens=limit)
@@ -52,7 +53,7 @@ def look(settings: LearnSettings) -> dict[str, Any]:
     rewards = [r for r in drawn.rewards if r is not None]
     spread = len(set(rewards)) > 1
     warmed = bool(settings.warmup_steps)
-    why = "" if spread else diagnosis(drawn, sampling)
+    why = "" if spread else diagnosis(drawn, sampling, objective)
     mismatch, learn_seconds = _train_side(policy.model, drawn, int(settings.micro_tokens or 512))
     bound = MISMATCH[policy.model.head.dtype]
     memory, free = _memory(policy.model, settings), psutil.virtual_memory().available

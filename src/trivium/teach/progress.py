@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from trivium.data.pairs import outcome_pairs
+from trivium.learn.batch import Rollout, by_group, step_batch
+from trivium.learn.types import Objective, RolloutObjective
 from trivium.stats import paired_bootstrap
 from trivium.teach.rollout import Rollouts
 from trivium.teach.settings import LearnSettings
@@ -79,8 +82,8 @@ def signal_row(drawn: Rollouts | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def diagnosis(drawn: Rollouts, sampling: Sampling) -> str:
-    """Why a step had no signal, and what to type."""
+def diagnosis(drawn: Rollouts, sampling: Sampling, objective: Objective[Any]) -> str:
+    """Why a step had no signal for this objective, and what to type."""
     errors = sum(r is None for r in drawn.rewards)
     if errors == len(drawn.rewards):
         return "the verifier failed on every sample; look at the first one with: trivium show RUN"
@@ -89,16 +92,49 @@ def diagnosis(drawn: Rollouts, sampling: Sampling) -> str:
             f"every sample was cut off at {sampling.max_tokens} tokens; the model does not know when to stop. "
             f"Try --max-tokens {2 * sampling.max_tokens} or --warmup-steps 16"
         )
+    by_outcome = _by_outcome(objective, drawn.rollouts)
     if not any(drawn.groups[kind] for kind in ("mixed", "all_correct")):
+        easier = "Try more --warmup-steps, an easier level of the task (see: trivium show TASK)"
+        if by_outcome:
+            return (
+                "no sample was right, and this objective learns only from groups with right and wrong answers, "
+                f"whatever is paid. {easier}, or more --samples"
+            )
         return (
-            "no sample was right, so all rewards are equal. Try more --warmup-steps, an easier level of the task "
-            "(see: trivium show TASK), more --samples, or a reward with partial credit such as outcome=1,format=0.1"
+            f"no sample was right, so all rewards are equal. {easier}, more --samples, or a reward with partial credit "
+            "such as outcome=1,format=0.1"
         )
     if not drawn.groups["mixed"] and not drawn.groups["all_wrong"]:
         return (
             "every sample was right; there is nothing left to learn here. Try a harder level (see: trivium show TASK)"
         )
-    return "all rewards of every group were equal. Try more --samples, or a higher --temperature"
+    if _lost_by_cutting(objective, drawn.rollouts):
+        return (
+            f"groups had right and wrong answers, but those that were cut off at {sampling.max_tokens} tokens are left "
+            f"out, and no group had both without them. Try --max-tokens {2 * sampling.max_tokens}"
+        )
+    what = "every group was all right or all wrong" if by_outcome else "all rewards of every group were equal"
+    return f"{what}. Try more --samples, or a higher --temperature"
+
+
+def _by_outcome(objective: Objective[Any], rollouts: Sequence[Rollout]) -> bool:
+    """Whether the objective drops all of these groups for their outcomes, so that no reward could make them teach."""
+    if objective.kind == "policy-gradient":
+        return not cast(RolloutObjective, objective).keep(step_batch(rollouts)).any()
+    return objective.kind == "preference" and not _mixed(rollouts)
+
+
+def _lost_by_cutting(objective: Objective[Any], rollouts: Sequence[Rollout]) -> bool:
+    """Whether groups that taught nothing would have, had the objective not left out what was cut off."""
+    if objective.kind == "preference":
+        return bool(_mixed(rollouts)) and not outcome_pairs(rollouts)
+    paid_apart = any(len({r.reward for r in group}) > 1 for group in _mixed(rollouts))
+    return paid_apart and getattr(objective, "drop_truncated", False)
+
+
+def _mixed(rollouts: Sequence[Rollout]) -> list[list[Rollout]]:
+    """The groups with right and wrong answers."""
+    return [group for group in by_group(rollouts) if len({r.correct for r in group}) > 1]
 
 
 def brief(found: Mapping[str, Any]) -> dict[str, Any]:

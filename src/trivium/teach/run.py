@@ -181,12 +181,15 @@ class Teaching(Training):
         """Stop with the reason after `SILENT_STEPS` steps in a row that taught nothing."""
         p = self.progress
         p.silent = 0 if trained else p.silent + 1
-        if p.silent == 1 and not drawn.groups["mixed"]:
-            self._tell({"phase": "note", "message": f"step {p.step} taught nothing: {diagnosis(drawn, self.sampling)}"})
+        if trained:
+            return
+        why = f"taught nothing: {diagnosis(drawn, self.sampling, self.objective)}"
+        if p.silent == 1:
+            self._tell({"phase": "note", "message": f"step {p.step} {why}"})
         if p.silent >= SILENT_STEPS:
             p.silent = 0
             self._checkpoint()
-            raise RunError(f"{SILENT_STEPS} steps in a row taught nothing: {diagnosis(drawn, self.sampling)}")
+            raise RunError(f"{SILENT_STEPS} steps in a row {why}")
 
     def _measuring_seconds(self) -> float:
         """What the evaluations still to come will take, from the last one."""
