@@ -327,6 +327,31 @@ def test_the_preflight_survives_what_it_looks_for(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("objective", "learns"), [("grpo", False), ("dpo", False), ("reinforce++-baseline", False), ("reinforce++", True)]
+)
+def test_the_preflight_compares_rewards_where_the_objective_does(monkeypatch, objective, learns):
+    """Every question has answers that are all right or all wrong."""
+    end_on(monkeypatch, range(1, 80))
+    judge_by(monkeypatch, lambda problem, response: Verdict.right() if int(problem.gold) % 2 else Verdict.wrong())
+    report = preflight(LearnSettings(**SMALL | {"warmup_steps": 0, "objective": objective}))
+    found = {c["name"]: c for c in report["checks"]}
+    assert found["correct"]["value"] not in ("0%", "100%")
+    assert found["rewards differ"]["value"] == "in 0 of 8 groups"
+    assert found["rewards differ"]["ok"] is learns
+    assert learns or "Try more --samples" in found["rewards differ"]["fix"]
+
+
+def test_every_check_of_the_preflight_that_fails_says_what_to_do(monkeypatch):
+    end_on(monkeypatch, [])
+    judge_by(monkeypatch, lambda problem, response: Verdict.right() if len(response) % 2 else Verdict.wrong())
+    report = preflight(LearnSettings(**SMALL | {"warmup_steps": 0}))
+    found = {c["name"]: c for c in report["checks"]}
+    assert found["rewards differ"]["ok"]
+    assert "every sample was cut off at 10 tokens" in found["ended by themselves"]["fix"]
+    assert all(c["fix"] for c in report["checks"] if not c["ok"])
+
+
+@pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"lr_floor": 0.1}, "--lr-floor needs a rate that falls"),

@@ -1,20 +1,23 @@
 """Look before a long run leaps: sample a few answers as the run would, and say whether it can learn.
 
-Most failed runs fail in ways that a minute shows: every sample is cut off, no two rewards differ, the memory does not
-suffice, the sampler and the trainer disagree about log-probs.
+Most failed runs fail in ways that a minute shows: every sample is cut off, no two rewards of a question differ, the
+memory does not suffice, the sampler and the trainer disagree about log-probs.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import psutil
 import torch
 
+from trivium.data.pairs import outcome_pairs
 from trivium.data.pool import Pool, at_most
-from trivium.learn.batch import Row, microbatches, pad
+from trivium.learn.batch import Rollout, Row, by_group, microbatches, pad, step_batch
+from trivium.learn.types import Objective, RolloutObjective, StepBatch
 from trivium.models.logprob import completion_logprobs
 from trivium.rewards.composite import parse_rewards
 from trivium.search.driver import VERIFY_TIMEOUT, Judge
@@ -33,8 +36,9 @@ MISMATCH = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 def look(settings: LearnSettings) -> dict[str, Any]:
     """Sample `PROMPTS` x `SAMPLES` answers and check them; returns `{"ok", "checks"}`.
 
-    Each check has `name`, `value`, `ok` and, where it fails, `fix`.  With a warm-up to come, rewards that are all
-    equal are a remark: the warm-up is there to change that.
+    Each check has `name`, `value`, `ok` and, where it fails, `fix`.  Rewards have to differ where the objective
+    compares them, which for most is among the answers to one question.  With a warm-up to come, rewards that do not
+    are a remark: the warm-up is there to change that.
     """
     task = make_task(str(settings.task))
     limit = settings.max_tokens or task.max_tokens
@@ -50,10 +54,9 @@ def look(settings: LearnSettings) -> dict[str, Any]:
     lengths = sorted(t.usage.sampled_tokens for t in drawn.traces)
     ended = statistics.mean(t.finish != "length" for t in drawn.traces)
     unparsed = statistics.mean(t.verdict is not None and t.verdict.status == "unparseable" for t in drawn.traces)
-    rewards = [r for r in drawn.rewards if r is not None]
-    spread = len(set(rewards)) > 1
-    warmed = bool(settings.warmup_steps)
-    why = "" if spread else diagnosis(drawn, sampling, objective)
+    differing = sum(len({r.reward for r in group}) > 1 for group in by_group(drawn.rollouts))
+    learns, warmed = _teaches(objective, drawn), bool(settings.warmup_steps)
+    why = diagnosis(drawn, sampling, objective)
     mismatch, learn_seconds = _train_side(policy.model, drawn, int(settings.micro_tokens or 512))
     bound = MISMATCH[policy.model.head.dtype]
     memory, free = _memory(policy.model, settings), psutil.virtual_memory().available
@@ -63,7 +66,7 @@ def look(settings: LearnSettings) -> dict[str, Any]:
         _check("without an answer", f"{unparsed:.0%}"),
         _check("correct", f"{drawn.mean('accuracy'):.0%}"),
         _check("verifier failed", f"{drawn.mean('verifier_errors'):.0%}", drawn.mean("verifier_errors") < 1, why),
-        _check("rewards differ", "yes" if spread else "no, all are equal", spread or warmed, why),
+        _check("rewards differ", f"in {differing} of {len(problems)} groups", learns or warmed, why),
         _check(
             "sampler and trainer agree", f"{mismatch:.1e} nats a token (at most {bound:g})", mismatch <= bound,
             "use --policy NAME:dtype=fp32, and report this: log-probs of one model should not differ so much",
@@ -78,6 +81,26 @@ def look(settings: LearnSettings) -> dict[str, Any]:
 
 def _check(name: str, value: str, ok: bool = True, fix: str = "") -> dict[str, Any]:
     return {"name": name, "value": value, "ok": ok, "fix": "" if ok else fix}
+
+
+def _teaches(objective: Objective[Any], drawn: Rollouts) -> bool:
+    """Whether the objective finds something to learn in these answers, the policy being its own reference as yet."""
+    if objective.kind == "supervised":
+        return True  # it learns from written solutions
+    if objective.kind == "preference":
+        return bool(outcome_pairs(drawn.rollouts))
+    asked = cast(RolloutObjective, objective)
+    keep = asked.keep(_step(drawn.rollouts)).tolist() if drawn.rollouts else []
+    kept = [r for r, wanted in zip(drawn.rollouts, keep, strict=True) if wanted]
+    if not kept:
+        return False
+    step = _step(kept)
+    moving = asked.advantages(step).view(len(kept), -1).any(1)
+    return bool((moving & asked.trained(step.mask, step.truncated).any(1)).any())
+
+
+def _step(rollouts: Sequence[Rollout]) -> StepBatch:
+    return step_batch(rollouts, pad([r.logprobs for r in rollouts]))
 
 
 def _train_side(model: Any, drawn: Rollouts, micro_tokens: int) -> tuple[float, float]:
