@@ -13,7 +13,7 @@ import trivium.teach.training
 from lesson import Judged
 from trivium.cli.improve import _print_result
 from trivium.cli.main import main
-from trivium.errors import RunError, UnknownName, UserError
+from trivium.errors import RunError, TooFewProblems, UnknownName, UserError
 from trivium.policies.tiny import byte_tokenizer
 from trivium.report import judge
 from trivium.store import Run, load_traces
@@ -98,6 +98,31 @@ def test_both_arms_get_the_same_questions_tokens_and_start(tmp_path):
     assert "no search, round 2" in page
     for row in result["rounds"]:
         check_imitated(run, row)
+
+
+class Few(Judged):
+    """A task with four training problems."""
+
+    def problems(self, split, n, seed=0):
+        if split == "train" and n > 4:
+            raise TooFewProblems(self.name, split, 4, n)
+        return self.task.problems(split, n, seed)
+
+
+def test_a_round_of_a_small_task_has_no_question_twice(tmp_path, monkeypatch):
+    right = lambda problem, response: Verdict.right()  # noqa: E731
+    monkeypatch.setattr(trivium.teach.training, "make_task", lambda spec: Few(make_task(spec), right))
+    events: list = []
+    run, result = start(tmp_path, events)
+    for row in result["rounds"]:
+        found = traces(run, row["arm"], row["round"])
+        keys = [about["key"] for about, _ in found]
+        assert len(set(keys)) == len(keys) == row["problems"] <= 4 < SMALL["prompts"]
+        assert keys == [about["key"] for about, _ in traces(run, "search", row["round"])]
+        assert row["sampled_tokens"] == sum(trace.usage.sampled_tokens for _, trace in found)
+        assert 0 < row["solved"] <= row["problems"]
+    stages = [e for e in events if e["phase"] == "stage" and e["stage"] in ("search-1", "control-2")]
+    assert [e["total"] for e in stages] == [result["rounds"][i]["problems"] for i in (0, 3)]
 
 
 def check_imitated(run, row):

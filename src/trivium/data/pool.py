@@ -13,7 +13,8 @@ from trivium.types import Problem, Split, Task
 class Pool:
     """Training problems by place: `take(i, n)` is the same whenever it is asked for, so a place is all a resume needs.
 
-    A task with fewer problems than are asked for is gone through again, each time in another order.
+    A task with fewer problems than are asked for is gone through again, each time in another order, so that what is
+    taken across its end may have a problem twice.
     """
 
     task: Task

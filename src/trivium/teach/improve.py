@@ -253,9 +253,14 @@ class Improving(Training):
         self._moved()
 
     def _round(self, r: int) -> list[Problem]:
-        """The training problems of a round, the same in both arms."""
+        """The training problems of a round, the same in both arms, and no question twice.
+
+        Where the task's problems end within the round and begin again, it has fewer than `prompts`: a question's
+        search has a seed of its own, so that its second would give the first's samples again.
+        """
         prompts = int(self.settings.prompts or 1)
-        return self.pool.take(self.progress.drawn + (r - 1) * prompts, prompts)
+        dealt = self.pool.take(self.progress.drawn + (r - 1) * prompts, prompts)
+        return list({problem.question.id: problem for problem in dealt}.values())
 
     def _traces(self, arm: str, r: int) -> list[Trace]:
         """The traces of a round, as they were written."""

@@ -152,7 +152,7 @@ class ImproveSettings(RunSettings):
 
     method: str = _option("beam", "How to search; see: trivium list methods.")
     rounds: int = _option(3, "Rounds of search, then learning.")
-    prompts: int | None = _preset("prompts", "Training problems a round.", IMPROVE)
+    prompts: int | None = _preset("prompts", "Training problems a round, each once.", IMPROVE)
     budget: str | None = _preset(
         "budget", "Hard limits a problem, in training and when measuring, such as sampled_tokens=512.", IMPROVE
     )
