@@ -213,6 +213,20 @@ def test_updates_make_ratios_leave_one():
     assert made.step_count == 2
 
 
+def test_ratios_of_two_temperatures_are_refused():
+    drawn = rollouts(groups=4)
+    made = learner(temperature=0.7)
+    before = weights(made)
+    with pytest.raises(ValueError, match=r"off_policy at temperature 0\.7: rollouts carry .* call updates\("):
+        made.step(drawn, grpo(), off_policy=True)
+    assert close(weights(made), before, 0.0)
+    assert made.step_count == 0
+    first = next(made.updates(drawn, grpo(), 2))
+    assert first.metrics["ratio"] == pytest.approx(1.0, abs=1e-5), "relabelled at the learner's temperature"
+    assert learner().step(drawn, grpo(), off_policy=True).trained_tokens > 0
+    assert made.step(drawn, grpo()).metrics["ratio"] == 1.0
+
+
 def test_updates_compare_rollouts_over_the_whole_batch():
     """Each part has one reward, so that on its own it would teach nothing."""
     drawn = [replace(r, reward=float(r.group % 2)) for r in rollouts(groups=2)]

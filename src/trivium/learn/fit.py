@@ -131,7 +131,8 @@ class Learner:
         """One optimiser step on `examples`, which must be of the kind the objective consumes.
 
         `off_policy` says that the policy has moved since the rollouts were sampled: their log-probs are then the
-        denominators of the ratios.  Without it every ratio is exactly 1.
+        denominators of the ratios.  Without it every ratio is exactly 1.  A sampler's log-probs are at temperature 1,
+        so that this is refused at any other, where numerators are not; `updates` computes both at the learner's.
 
         Rows that provably add nothing to the gradient (zero advantage, no KL term) are not computed.  With nothing
         left, weights and moments stay as they are and the gradient norm is 0.  Raises RunError when the gradient is not
@@ -141,6 +142,12 @@ class Learner:
         if not examples or not all(isinstance(e, wanted) for e in examples):
             raise ValueError(f"a {objective.kind} objective learns from a non-empty list of {wanted.__name__}")
         if wanted is Rollout:
+            if off_policy and self.temperature != 1:
+                raise ValueError(
+                    f"off_policy at temperature {self.temperature:g}: rollouts carry log-probs at temperature 1, and a"
+                    " ratio needs both at one; expected a Learner at temperature 1. For several steps on rollouts that"
+                    " the policy sampled just now, call updates(rollouts, objective, parts)"
+                )
             [part] = self._compared([cast(Sequence[Rollout], examples)], cast(Any, objective), off_policy)
             return self._finish(*self._rollouts(part, cast(Any, objective), off_policy))
         if wanted is Demonstration:
