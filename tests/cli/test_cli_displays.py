@@ -84,7 +84,7 @@ def test_the_screen_shows_what_was_measured() -> None:
     said = screen(list(events()))
     for words in (
         "Untrained", "1.3%", "After warm-up", "12.3%", "After RL", "77.0%", "generate", "learn", "41 + 87 = 128",
-        "✓ correct", "groups with signal", "outcome",
+        "✓ correct", "groups with signal", "outcome", "trained entropy 0.",
     ):  # fmt: skip
         assert words in said, words
 
@@ -93,6 +93,8 @@ def test_missing_numbers_are_dashes() -> None:
     rows = list(events(steps=3))
     rows += [dict.fromkeys(row) | {k: row[k] for k in row if k in KEPT} for row in rows if row["phase"] == "rl"]
     assert "length -" in screen(rows)
+    del rows[-1]["entropy"]
+    assert "trained entropy -" in screen(rows), "a step that trained nothing has no entropy at all"
     lines = io.StringIO()
     with PlainDisplay("t", lines) as display:
         for row in rows:

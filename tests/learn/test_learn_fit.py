@@ -98,6 +98,8 @@ def test_skipping_rows_without_advantage_equals_computing_them(spec, monkeypatch
     skipping = learner(optimiser=Optimiser(lr=1e-2, eps=1.0))
     report = skipping.step(drawn, objective)
     assert report.trained_tokens == sum(len(r.ids) for r in rollouts())
+    alone = learner().step(rollouts(), objective).metrics
+    assert report.metrics == pytest.approx(alone, rel=1e-5), "means are over what was trained on"
     computing = learner(optimiser=Optimiser(lr=1e-2, eps=1.0))
     advantages = objective.advantages
     monkeypatch.setattr(

@@ -57,6 +57,7 @@ def changed(**parts: Any) -> dict[str, Any]:
 def test_a_finished_run_tells_its_story(tmp_path: Path) -> None:
     page = page_of(make_run(tmp_path))
     for words in (
+        "over the tokens trained on",
         "from 1.3% to 77.0% on 300 unseen problems", "warm-up gave +11.0 points, reinforcement learning +64.7",
         "beats a majority vote of the untrained model over 3 samples", "What is 41 + 87 - 35?", "--task countdown",
         "sums:terms=3,digits=2", "268,512", "torch version",

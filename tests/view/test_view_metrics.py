@@ -41,6 +41,8 @@ def test_a_run_that_learns_has_its_curves_in_groups() -> None:
     assert found["rl/accuracy"] | {"points": []} == {
         "key": "rl/accuracy", "group": "Accuracy", "label": "accuracy", "unit": "%", "stage": "rl", "points": [],
     }  # fmt: skip
+    for name in ("entropy", "kl", "mismatch"):
+        assert found[f"rl/{name}"]["label"].endswith(", trained tokens"), "rows without advantage are not in it"
     assert found["rl/length"]["unit"] == "tokens"
     assert found["rl/tokens_per_second/generate"]["unit"] == "tokens/s"
     assert found["rl/seconds_learn"]["group"] == "Speed"

@@ -153,10 +153,9 @@ def _numbers(state: State, width: int) -> Group:
     terms = "  ".join(f"{printable(name)} {value:.2f}" for name, value in last["terms"].items() if value is not None)
     made, learnt = rates(state.rl)
     shares = "  ".join(f"{name} {100 * share:.0f}%" for name, share in time_shares(state.rl).items())
-    health = (
-        f"length {_number(last['length'])}   cut off {_share(last['truncated'])}   entropy {_number(last['entropy'])}"
-    )
-    health += f"   groups with signal {_share(last['signal'])}"
+    health = f"length {_number(last['length'])}  cut off {_share(last['truncated'])}"
+    # Entropy is over the tokens that were trained on, so that a step without any has none.
+    health += f"  groups with signal {_share(last['signal'])}  trained entropy {_number(last.get('entropy'))}"
     return Group(
         _spark("reward", rewards, f"{_number(last['reward'])}  {terms}", width),
         _labelled("answers", health),

@@ -66,8 +66,10 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one optimiser step did.  `metrics` are means over the step's tokens or sequences, by name.
+    """What one optimiser step did.  `metrics` are means by name over the tokens or pairs that were trained on.
 
+    Rows that add nothing to the gradient are not computed (see `Learner.step`), so entropy, KL, ratio, clipped shares
+    and mismatch say nothing of groups whose rewards are all equal, unless the objective has a KL term in its loss.
     `trained_tokens` are those of the responses that were learned from, with those among them that a mask leaves out.
     """
 

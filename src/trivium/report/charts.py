@@ -103,13 +103,13 @@ def small_charts(rl: Sequence[Row], warmup: Sequence[Row]) -> list[str]:
             ),
             _lines(
                 "Entropy",
-                "Nats a token. Near zero there is nothing left to explore.",
+                "Nats a token, over the tokens trained on. Near zero there is nothing left to explore.",
                 [Series("entropy", column(rl, "entropy"), "d")],
             ),
             _time(rl),
             _lines(
                 "Drift",
-                "KL from the starting weights, and sampler against trainer on the same tokens.",
+                "KL from the reference or the sampler, and sampler against trainer, over the tokens trained on.",
                 [Series("KL", column(rl, "kl"), "a"), Series("sampler vs trainer", column(rl, "mismatch"), "b")],
             ),
             _lines("Gradient norm", "Before clipping.", [Series("gradient norm", column(rl, "grad_norm"), "c")]),

@@ -38,8 +38,11 @@ _SHARES = {"accuracy", "signal", "all_correct", "all_wrong", "truncated", "verif
            "clip_high"}  # fmt: skip
 _LABELS = {
     "signal": "groups with signal", "all_correct": "groups all correct", "all_wrong": "groups all wrong",
-    "truncated": "cut off", "kl_ref": "KL to the reference", "kl_old": "KL to the sampler", "kl": "KL",
-    "mismatch": "sampler against trainer", "grad_norm": "gradient norm", "lr": "learning rate", "nll": "log loss",
+    "truncated": "cut off", "kl_ref": "KL to the reference, trained tokens",
+    "kl_old": "KL to the sampler, trained tokens", "kl": "KL, trained tokens",
+    "mismatch": "sampler against trainer, trained tokens",
+    "entropy": "entropy, trained tokens", "ratio": "ratio, trained tokens", "clip_low": "clipped low, trained tokens",
+    "clip_high": "clipped high, trained tokens", "grad_norm": "gradient norm", "lr": "learning rate", "nll": "log loss",
     "length": "response length", "generate": "sampled", "learn": "trained",
 }  # fmt: skip
 _RATES = {"generate": ("tokens_sampled", "seconds_generate"), "learn": ("tokens_trained", "seconds_learn")}
