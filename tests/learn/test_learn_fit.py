@@ -128,6 +128,17 @@ def test_nothing_to_learn_is_no_step():
     assert made.step_count == 1
 
 
+@pytest.mark.parametrize("mean", ["token", "sequence"])
+def test_demonstrations_whose_masks_train_nothing_are_no_step(mean):
+    made = learner()
+    before = weights(made)
+    report = made.step([replace(d, mask=(False,) * len(d.ids)) for d in examples("supervised")], sft(mean=mean))
+    assert (report.loss, report.trained_tokens, report.grad_norm, report.metrics) == (0.0, 0, 0.0, {})
+    assert close(weights(made), before, 0.0)
+    assert not made.adam.state
+    assert made.step_count == 1
+
+
 def test_masters_in_float32_keep_what_bfloat16_would_lose():
     rough = learner(model=decoder("llama").bfloat16(), optimiser=Optimiser(lr=1e-5))
     start = weights(rough)

@@ -137,8 +137,8 @@ class Learner:
         so that this is refused at any other, where numerators are not; `updates` computes both at the learner's.
 
         Rows that provably add nothing to the gradient (zero advantage, no KL term) are not computed.  With nothing
-        left, weights and moments stay as they are and the gradient norm is 0.  Raises RunError when the gradient is not
-        finite.
+        left, or with demonstrations whose masks train nothing, weights and moments stay as they are and the gradient
+        norm is 0.  Raises RunError when the gradient is not finite.
         """
         wanted = {"policy-gradient": Rollout, "supervised": Demonstration, "preference": Preference}[objective.kind]
         if not examples or not all(isinstance(e, wanted) for e in examples):
@@ -262,6 +262,8 @@ class Learner:
         rows: list[Row] = [(d.prompt, read, d.ids) for d, read in zip(shown, inputs, strict=True)]
         masks = [d.mask or (True,) * len(d.ids) for d in shown]
         total = objective.count(pad(masks).bool())
+        if total == 0:
+            return 0.0, 0, {}
 
         def losses(piece: Rows, logp: Tensor, entropy: Tensor, mask: Tensor) -> Loss:
             mask = pad([masks[i] for i in piece.index], logp.shape[1]).bool()
