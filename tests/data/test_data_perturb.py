@@ -34,12 +34,14 @@ def test_the_answer_stays_and_the_seed_decides(change: Change, rate: float) -> N
     assert change("A C F", rate, random.Random(0)) == "A C F"
 
 
-@pytest.mark.parametrize(("fraction", "moved"), [(0.0, 0), (0.1, 2), (0.33, 2), (0.5, 3), (0.67, 4), (1.0, 6)])
+@pytest.mark.parametrize(
+    ("fraction", "moved"), [(0.0, 0), (0.08, 0), (0.1, 2), (0.33, 2), (0.5, 3), (0.67, 4), (1.0, 6)]
+)
 def test_shuffling_moves_just_the_fraction_and_loses_nothing(fraction: float, moved: int) -> None:
     for seed in range(50):
         steps, _ = steps_and_answer(shuffle_steps(TRACE, fraction, random.Random(seed)))
         assert sorted(steps) == sorted(STEPS)
-        assert sum(a != b for a, b in zip(steps, STEPS, strict=True)) == (moved if fraction * 6 >= 0.5 else 0)
+        assert sum(a != b for a, b in zip(steps, STEPS, strict=True)) == moved
 
 
 def test_two_steps_change_places_and_one_stays() -> None:

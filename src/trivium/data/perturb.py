@@ -37,7 +37,7 @@ def replace_names(response: str, names: str | Sequence[str], rate: float, rng: r
 def shuffle_steps(response: str, fraction: float, rng: random.Random) -> str:
     """A fraction of the steps change places among themselves, and every one of them moves; the others stay.
 
-    One step cannot move alone, so that of two or more steps at least two do, unless the fraction is 0.
+    One step cannot move alone, so that of two or more steps at least two do, unless the fraction rounds to no step.
     """
     steps, answer = steps_and_answer(response)
     count = _count(len(steps), fraction)
