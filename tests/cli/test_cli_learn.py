@@ -64,6 +64,10 @@ class Teacher(types.ModuleType):
         run.finish(result)
         return result
 
+    def check(self, settings: LearnSettings) -> None:
+        if settings.objective == "grpoo":
+            raise UserError("unknown objective 'grpoo'")
+
     def preflight(self, settings: LearnSettings) -> dict[str, Any]:
         self.seen.append(settings)
         return {"checks": self.checks}
@@ -173,6 +177,13 @@ def test_refused_settings_leave_no_run_behind(teacher: Teacher, monkeypatch: pyt
     monkeypatch.setattr(teacher, "learn", refuse)
     assert cli.main(["learn", "--task", "smus"]) == 2
     assert not list(Path().glob("runs/*"))
+
+
+def test_what_can_be_refused_at_once_is_refused_before_there_is_a_folder(teacher: Teacher, capsys: Capture) -> None:
+    assert cli.main(["learn", "--objective", "grpoo"]) == 2
+    assert "unknown objective 'grpoo'" in capsys.readouterr().err
+    assert not Path("runs").exists()
+    assert teacher.seen == []
 
 
 def test_a_logger_that_is_not_installed_says_how_to_get_it(

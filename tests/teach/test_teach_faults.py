@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,7 @@ from trivium.learn.batch import Rollout
 from trivium.policies import policy as make_policy
 from trivium.store import Run
 from trivium.tasks import task as make_task
-from trivium.teach import LearnSettings, preflight
+from trivium.teach import LearnSettings, check, preflight
 from trivium.teach.parts import local_policy, make_objective, refuse_idle
 from trivium.teach.progress import diagnosis
 from trivium.teach.rollout import Rollouts
@@ -303,6 +304,57 @@ def test_what_is_left_out_is_never_idle(policy):
         settings = LearnSettings(policy=policy, objective=objective)
         refuse_idle(settings, make_objective(objective, 32))
         refuse_idle(replace(settings, samples=settings.samples, reward="outcome=1"), make_objective(objective, 32))
+
+
+def unfetched(monkeypatch):
+    def fetch(*_):
+        raise AssertionError("the policy was fetched")
+
+    monkeypatch.setattr(trivium.teach.parts, "make_policy", fetch)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"objective": "grpoo"}, "unknown objective 'grpoo'"),
+        ({"objective": "grpo:betta=1"}, "Did you mean beta"),
+        ({"reward": "outcom=1"}, "unknown reward 'outcom'"),
+        ({"objective": "dpo", "updates": 2}, "--updates 2: only rollouts"),
+    ],
+)
+def test_a_slip_is_refused_before_the_policy_is_fetched(tmp_path, monkeypatch, changes, says):
+    unfetched(monkeypatch)
+    with pytest.raises(UserError, match=says):
+        teach(tmp_path, **changes)
+    if "updates" not in changes:
+        with pytest.raises(UserError, match=says):
+            check(LearnSettings(**SMALL | changes))
+
+
+def own_rows(folder, **more):
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps({"q": f"{i} plus {i}?", "a": 2 * i} | more) + "\n" for i in range(80)))
+    return f"file:{path},question=q,answer=a,verifier=number"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "no written solutions to warm up on; use --warmup-steps 0, or name the field .*solution=FIELD"),
+        ({"warmup_steps": 0, "objective": "sft"}, "no written solutions to imitate; choose another objective, or name"),
+    ],
+)
+def test_missing_solutions_are_noticed_before_anything_is_measured(tmp_path, monkeypatch, changes, says):
+    unfetched(monkeypatch)
+    events: list = []
+    with pytest.raises(UserError, match=says):
+        teach(tmp_path / "runs", events, task=own_rows(tmp_path), eval_n=1, **changes)
+    assert events == []
+
+
+def test_rows_without_solutions_are_learnt_from_without_a_warm_up(tmp_path):
+    _, result = teach(tmp_path / "runs", task=own_rows(tmp_path), eval_n=1, warmup_steps=0, steps=1)
+    assert result["after"]["n"] == 1
 
 
 @pytest.mark.parametrize("objective", ["dpo", "sft", "dapo"])

@@ -19,7 +19,13 @@ def command(
 
     Without options it teaches the embedded model chained arithmetic, in about five minutes on two cores.
     """
-    run, settings = open_run(LearnSettings, "learn", resume, name, runs, given)
+
+    def usable(settings: LearnSettings) -> None:
+        from trivium.teach import check
+
+        check(settings)
+
+    run, settings = open_run(LearnSettings, "learn", resume, name, runs, given, usable)
 
     def train(listen: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
         from trivium.teach import learn

@@ -36,9 +36,16 @@ def add_options(command: Callable[..., Any], settings: type[Any], named: str) ->
 
 
 def open_run(
-    kind: type[Settings], verb: str, resume: str | None, name: str | None, runs: Path, given: Mapping[str, Any]
+    kind: type[Settings],
+    verb: str,
+    resume: str | None,
+    name: str | None,
+    runs: Path,
+    given: Mapping[str, Any],
+    check: Callable[[Settings], None] = lambda settings: None,
 ) -> tuple[Run, Settings]:
-    """A new run's folder and its settings, or those of the run to go on with.
+    """A new run's folder and its settings, or those of the run to go on with.  `check` refuses settings before there
+    is a folder.
 
     Raises:
         UserError: an option is wrong; or there is no such run, another command started it, it is finished, or options
@@ -48,6 +55,7 @@ def open_run(
     if resume:
         return _go_on(kind, verb, resume, {**changed, **({"name": name} if name else {})}, runs)
     settings = kind(**changed)
+    check(settings)
     return Run.create(runs, name, asdict(settings)), settings  # type: ignore[call-overload]
 
 

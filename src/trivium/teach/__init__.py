@@ -29,6 +29,14 @@ def learn(settings: LearnSettings, run: Run, listen: Listen) -> dict[str, Any]:
     return Teaching(settings, run, listen).go()
 
 
+def check(settings: LearnSettings) -> None:
+    """Refuse a task, an objective or a reward that there is not; loads no weights."""
+    from trivium.tasks import task
+    from trivium.teach.parts import lesson
+
+    lesson(settings, settings.max_tokens or task(str(settings.task)).max_tokens)
+
+
 def preflight(settings: LearnSettings) -> dict[str, Any]:
     """Sample a few answers as the run would, and say whether it can learn: `{"ok": bool, "checks": [...]}`."""
     from trivium.teach.look import look
@@ -36,4 +44,4 @@ def preflight(settings: LearnSettings) -> dict[str, Any]:
     return look(settings)
 
 
-__all__ = ["ImproveSettings", "LearnSettings", "learn", "preflight"]
+__all__ = ["ImproveSettings", "LearnSettings", "check", "learn", "preflight"]

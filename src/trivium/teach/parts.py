@@ -1,4 +1,4 @@
-"""The parts of a run that its settings name: the policy to teach and the objective it learns by."""
+"""The parts of a run that its settings name: the policy to teach, the objective it learns by and what is paid."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from trivium.policies import POLICIES
 from trivium.policies import policy as make_policy
 from trivium.policies.local import LocalPolicy
 from trivium.registry import format_spec, parse_spec
+from trivium.rewards.composite import Composite, parse_rewards
 from trivium.teach.settings import LearnSettings, RunSettings
 
 IDLE = {
@@ -68,3 +69,14 @@ def refuse_idle(settings: LearnSettings, objective: Objective[Any]) -> None:
             f"--updates {settings.updates}: {settings.objective} has no ratio to correct for rollouts that were"
             " sampled before the first of them; leave it out, or choose another --objective"
         )
+
+
+def lesson(settings: LearnSettings, max_tokens: int) -> tuple[Objective[Any], Composite]:
+    """The objective and the reward of a run whose responses are at most `max_tokens` long.
+
+    Raises UserError for what they cannot be built of, or for an option that is idle with the objective.
+    """
+    objective = make_objective(settings.objective, max_tokens)
+    reward = parse_rewards(settings.reward, max_tokens=max_tokens)
+    refuse_idle(settings, objective)
+    return objective, reward

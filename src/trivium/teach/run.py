@@ -14,11 +14,10 @@ from trivium.data.pool import at_most
 from trivium.errors import RunError, UserError
 from trivium.learn.fit import Example, Optimiser, StepReport, fit
 from trivium.report import write_report
-from trivium.rewards.composite import parse_rewards
 from trivium.search.driver import VERIFY_TIMEOUT, Judge
 from trivium.store import Run
 from trivium.teach import Listen
-from trivium.teach.parts import local_policy, make_objective, refuse_idle
+from trivium.teach.parts import lesson, local_policy
 from trivium.teach.progress import diagnosis, make_result, mean, merge, signal_row
 from trivium.teach.rollout import Rollouts, Sampler
 from trivium.teach.settings import LearnSettings
@@ -35,14 +34,18 @@ class Teaching(Training):
     def __init__(self, settings: LearnSettings, run: Run, listen: Listen) -> None:
         self.settings = settings
         super().__init__(settings, run, listen, settings.temperature)
-        self.objective = make_objective(settings.objective, self.limit)
-        refuse_idle(settings, self.objective)
+        self.sampling = Sampling(temperature=settings.temperature, max_tokens=self.limit)
+
+    def _prepare(self) -> None:
+        settings = self.settings
+        self.objective, self.reward = lesson(settings, self.limit)
         if settings.eval_every and not at_most(self.task, "dev", 1, settings.seed):
             raise UserError(
                 f"--eval-every {settings.eval_every}: task {settings.task} has no dev problems; leave it out"
             )
-        self.sampling = Sampling(temperature=settings.temperature, max_tokens=self.limit)
-        self.reward = parse_rewards(settings.reward, max_tokens=self.limit)
+        super()._prepare()
+        if self.objective.kind == "supervised" and settings.steps:
+            self._must_be_written(self.pool.take(0, int(settings.prompts or 1)), "imitate; choose another objective")
 
     def go(self) -> dict[str, Any]:
         """Run every stage that is not done yet; returns the result."""

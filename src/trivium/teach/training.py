@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -39,7 +39,7 @@ from trivium.teach import Listen
 from trivium.teach.parts import local_policy
 from trivium.teach.progress import Progress
 from trivium.teach.settings import RunSettings
-from trivium.types import Budget, Sampling, Split, Trace
+from trivium.types import Budget, Problem, Sampling, Split, Trace
 
 TRANSCRIPTS = 12
 
@@ -56,6 +56,8 @@ class Training(ABC):
         self.task = make_task(str(settings.task))
         self.problems = self.task.problems("test", settings.eval_n, settings.seed)
         self.limit = settings.max_tokens or self.task.max_tokens
+        self.pool = Pool(self.task, settings.seed)
+        self._prepare()
         torch.set_num_threads(settings.threads or cores())
         self.progress, saved = self._load()
         self.policy: LocalPolicy = local_policy(settings, self.progress.dtype)
@@ -74,10 +76,22 @@ class Training(ABC):
             if "reference" in saved:
                 self.learner.reference = copy.deepcopy(self.policy.model)
                 self.learner.reference.load_state_dict(saved["reference"])
-        self.pool = Pool(self.task, settings.seed)
         self._began = self._saved = time.perf_counter()
         self._save_seconds = 0.0
         self._stop = False
+
+    def _prepare(self) -> None:
+        """Make what needs no weights and refuse what cannot run, before weights are fetched or anything is measured."""
+        s = self._common
+        if s.warmup_steps:
+            self._must_be_written(self.pool.take(0, int(s.warmup_batch or 1)), "warm up on; use --warmup-steps 0")
+
+    def _must_be_written(self, problems: Sequence[Problem], purpose: str) -> None:
+        """Refuse problems without solutions to imitate."""
+        if any(problem.solution is None for problem in problems):
+            field = ", or name the field that holds them: solution=FIELD"
+            more = field if str(self._common.task).startswith("file:") else ""
+            raise UserError(f"task {self._common.task} has no written solutions to {purpose}{more}")
 
     @abstractmethod
     def _optimiser(self) -> Optimiser:
@@ -105,8 +119,6 @@ class Training(ABC):
         """Supervised steps on program-written solutions."""
         s, p = self._common, self.progress
         steps, batch = int(s.warmup_steps or 0), int(s.warmup_batch or 0)
-        if any(problem.solution is None for problem in self.pool.take(0, batch)):
-            raise UserError(f"task {s.task} has no written solutions to warm up on; use --warmup-steps 0")
         self._stage("warmup", f"imitating {steps * batch} program-written solutions", steps)
         objective = OBJECTIVES.build("sft")
         stream = (self._demonstrations(p.drawn, batch) for _ in range(p.step, steps))
@@ -130,8 +142,7 @@ class Training(ABC):
 
     def _demonstrations(self, start: int, n: int) -> list[Demonstration]:
         shown = self.pool.take(start, n)
-        if any(p.solution is None for p in shown):
-            raise UserError(f"task {self._common.task} has no written solutions to imitate; choose another objective")
+        self._must_be_written(shown, "imitate; choose another objective")
         made = [
             Demonstration(self.policy.encode(p.question.messages), self.policy.encode_response(str(p.solution)))
             for p in shown

@@ -27,8 +27,8 @@ Details that matter
 
 At full size
 ------------
-`trivium learn --objective dapo --refill 4 --policy hf:FOLDER --task file:...` filters groups without signal; any
-mathematics with levels and a 3B model after a supervised start.
+`trivium learn --objective dapo --refill 4 --warmup-steps 0 --policy hf:FOLDER --task file:...` filters groups without
+signal; any mathematics with levels and a 3B model after a supervised start.
 
 References
 ----------

@@ -41,7 +41,8 @@ Details that matter
 At full size
 ------------
 `trivium claim empo --size full --policy hf:FOLDER` on longer sums; for the paper's setting
-`trivium learn --policy hf:FOLDER --task file:... --reward agreement=1` on NuminaMath prompts, 16 samples, rate 5e-7.
+`trivium learn --policy hf:FOLDER --task file:... --warmup-steps 0 --reward agreement=1` on NuminaMath prompts, 16
+samples, rate 5e-7.
 
 References
 ----------

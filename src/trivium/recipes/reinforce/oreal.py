@@ -47,9 +47,9 @@ Details that matter
 
 At full size
 ------------
-`trivium learn --objective signed-reinforce --policy hf:FOLDER --task file:...` clones the right responses of mixed
-groups beside a reference; `trivium claim oreal --size full --policy hf:FOLDER` runs the arms.  The authors took 64
-prompts of 16, rate 5e-7 (critic 2e-6), 90 steps of which 10 for the critic alone.
+`trivium learn --objective signed-reinforce --warmup-steps 0 --policy hf:FOLDER --task file:...` clones the right
+responses of mixed groups beside a reference; `trivium claim oreal --size full --policy hf:FOLDER` runs the arms.  The
+authors took 64 prompts of 16, rate 5e-7 (critic 2e-6), 90 steps of which 10 for the critic alone.
 
 References
 ----------

@@ -46,8 +46,8 @@ Details that matter
 At full size
 ------------
 `trivium claim t1 --size full --policy hf:FOLDER` with a model that was taught such chains, or
-`trivium learn --objective rloo:beta=0.01 --temperature 1.2 --samples 64` on a `file:` task of mathematics after
-supervised learning on the released THUDM/T1 chains.
+`trivium learn --objective rloo:beta=0.01 --temperature 1.2 --samples 64 --warmup-steps 0` on a `file:` task of
+mathematics after supervised learning on the released THUDM/T1 chains.
 
 References
 ----------

@@ -48,7 +48,8 @@ Details that matter
 At full size
 ------------
 `trivium improve --method mcts:branch=3,depth=6,by=oracle --data process:by=value,pick=all,margin=2 --policy hf:FOLDER
---task file:...` on GSM8K and MATH with prompts that ask for a plan first; beta 0.3, rate 1e-6, 3 epochs.
+--warmup-steps 0 --task file:...` on GSM8K and MATH with prompts that ask for a plan first; beta 0.3, rate 1e-6, three
+epochs.
 
 References
 ----------

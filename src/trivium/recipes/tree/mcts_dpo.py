@@ -37,8 +37,8 @@ Details that matter
 
 At full size
 ------------
-`trivium improve --method mcts --data process:by=value,smooth=true --policy hf:FOLDER --task file:...` with beta 0.1,
-rate 1e-6 and 64 simulations a step on GSM8K or MATH prompts.
+`trivium improve --method mcts --data process:by=value,smooth=true --warmup-steps 0 --policy hf:FOLDER --task file:...`
+with beta 0.1, rate 1e-6 and 64 simulations a step on GSM8K or MATH prompts.
 
 References
 ----------
