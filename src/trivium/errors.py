@@ -67,9 +67,17 @@ class TooFewProblems(UserError):
     """A task has only `available` problems of a split, and `asked` were asked for."""
 
     def __init__(self, task: str, split: str, available: int, asked: int, hint: str = "") -> None:
-        said = f"{task} has only {available} different {split} problems, {asked} were asked for. Ask for fewer"
-        super().__init__(f"{said}{', or ' + hint if hint else ''}.")
-        self.available = available
+        super().__init__(task, split, available, asked, hint)
+        self.task, self.split, self.available, self.asked, self.hint = task, split, available, asked, hint
+        self.option = ""
+        """What to ask for fewer with; whoever read it from a command line says so."""
+
+    def __str__(self) -> str:
+        fewer = "Ask for fewer" + (f" with {self.option} {self.available}" if self.option and self.available else "")
+        return (
+            f"{self.task} has only {self.available} different {self.split} problems, {self.asked} were asked for."
+            f" {fewer}{', or ' + self.hint if self.hint else ''}."
+        )
 
 
 class DataError(UserError):

@@ -14,8 +14,11 @@ from synthetic_run import make_run
 
 from trivium.cli import main as cli
 from trivium.cli.names import KINDS, REGISTRIES, registry
+from trivium.data.pool import at_most
 from trivium.search.driver import Listen
+from trivium.tasks import task
 from trivium.types import Trace
+from trivium.verify import VERIFIERS
 
 HEAVY = "'torch transformers duckdb pyarrow rich httpx sqlglot reasoning_gym math_verify'.split()"
 Capture = pytest.CaptureFixture[str]
@@ -155,6 +158,36 @@ def test_show_a_method_and_a_task_that_needs_an_option(capsys: Capture) -> None:
     assert "--reward 'length(option=value,...)=WEIGHT,...'" in options, "as --reward reads it, and a spec elsewhere"
     assert "shape" in options
     assert "max_tokens" not in options, "which the run gives"
+
+
+def test_show_a_verifier_or_a_parser(capsys: Capture) -> None:
+    assert cli.main(["show", "number"]) == 0
+    assert "--task file:rows.jsonl,verifier=number" in capsys.readouterr().out
+    shown = {"sql": "task", "verifiers/sql": "verifier", "parsers/number": "parser", "maths": "verifier"}
+    for spec, kind in shown.items():
+        assert cli.main(["show", spec, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["kind"] == kind
+    assert cli.main(["show", "numbr"]) == 2
+    assert "Did you mean number" in capsys.readouterr().err
+    assert cli.main(["show", "file"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"`{name}`" in said for name in VERIFIERS)
+
+
+def test_too_few_rows_are_answered_with_the_option_and_the_number(tmp_path: Path, capsys: Capture) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"q": f"{i} plus {i}?", "a": 2 * i}) + "\n" for i in range(80)))
+    spec = f"file:{rows},question=q,answer=a,verifier=number"
+    there = len(at_most(task(spec), "test", 300, 0))
+    for line, option in (
+        (["solve", "greedy", "--policy", "scripted"], "--n"),
+        (["compare", "--policy", "scripted", "--budget", "64"], "--n"),
+        (["learn", "--policy", "tiny:50k", "--warmup-steps", "0", "--runs", str(tmp_path / "runs")], "--eval-n"),
+    ):
+        assert cli.main([*line, "--task", spec]) == 2
+        said = capsys.readouterr().err
+        assert f"Ask for fewer with {option} {there}, or name a field" in said
+        assert "split=FIELD" in said
 
 
 def test_show_a_run_and_query_it(tmp_path: Path, capsys: Capture) -> None:

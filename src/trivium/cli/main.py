@@ -18,7 +18,8 @@ import typer
 
 from trivium import __version__
 from trivium.cli.stopped import Stopped, stoppable
-from trivium.errors import TriviumError, UnknownName, UserError
+from trivium.errors import TooFewProblems, TriviumError, UnknownName, UserError
+from trivium.types import SPLITS
 
 COMMANDS = {
     "learn": "Teach a model a task, and measure what it gained.",
@@ -42,6 +43,15 @@ COMMANDS = {
     "board": "Write the board and the pages of recipes from the ledger.",
 }
 
+MANY = {
+    **dict.fromkeys((("solve", split) for split in SPLITS), "--n"),
+    **dict.fromkeys((("compare", split) for split in SPLITS), "--n"),
+    **{("program", split): f"--{split}" for split in SPLITS},
+    ("learn", "test"): "--eval-n",
+    ("improve", "test"): "--eval-n",
+}
+"""The option that says how many problems of a split a command takes."""
+
 
 def run() -> None:
     """The entry point of the installed command."""
@@ -58,6 +68,9 @@ def main(arguments: Sequence[str]) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         return _dispatch(arguments)
+    except TooFewProblems as error:
+        error.option = MANY.get((str(_wanted(arguments)), error.split), "")
+        return _fail(str(error), 2)
     except UserError as error:
         return _fail(str(error), 2)
     except TriviumError as error:
@@ -82,8 +95,13 @@ def main(arguments: Sequence[str]) -> int:
         return _fail(f"unexpected {type(error).__name__}: {first} (a bug in Trivium; traceback in {file.name})", 70)
 
 
+def _wanted(arguments: Sequence[str]) -> str | None:
+    """The command of a command line."""
+    return next((argument for argument in arguments if not argument.startswith("-")), None)
+
+
 def _dispatch(arguments: Sequence[str]) -> int:
-    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    wanted = _wanted(arguments)
     if wanted is not None and wanted not in COMMANDS:
         raise UnknownName("command", wanted, COMMANDS, "See: trivium --help")
     # `standalone_mode=False` leaves errors to `main`; the value is what a command, or `typer.Exit`, returned.

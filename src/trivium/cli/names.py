@@ -21,7 +21,9 @@ REGISTRIES = {
     "rewards": "trivium.rewards:REWARDS",
     "datasets": "trivium.data:DATASETS",
 }
-KINDS = (*REGISTRIES, "parsers", "recipes")
+FUNCTIONS = ("verifiers", "parsers")
+"""Kinds of functions without options."""
+KINDS = (*REGISTRIES, *FUNCTIONS, "recipes")
 
 
 def registry(kind: str) -> Registry[Any]:
@@ -43,6 +45,10 @@ def described(kind: str) -> list[tuple[str, str]]:
         from trivium.verify import PARSERS
 
         return [(name, _first_line(parser.__doc__)) for name, parser in sorted(PARSERS.items())]
+    if kind == "verifiers":
+        from trivium.verify import VERIFIERS
+
+        return [(name, judge.summary) for name, judge in sorted(VERIFIERS.items())]
     known = registry(kind)
     return [(name, _summary(known, name)) for name in known.names()]
 
@@ -64,12 +70,26 @@ def find(spec: str) -> tuple[str, Registry[Any], str]:
     found = [(kind, known) for kind in REGISTRIES if name in (known := registry(kind)).where]
     if not found:
         everything = {name for kind in REGISTRIES for name in registry(kind).names()} | {p.slug for p in papers()}
-        kinds = "|".join((*REGISTRIES, "recipes"))
-        raise UnknownName("name or run", name, everything, f"See: trivium list {kinds}")
+        everything |= {name for kind in FUNCTIONS for name, _ in described(kind)}
+        raise UnknownName("name or run", name, everything, f"See: trivium list {'|'.join(KINDS)}")
     if len(found) > 1:
         choices = " or ".join(f"{kind}/{name}" for kind, _ in found)
         raise UserError(f"{name!r} names several things; write {choices}")
     return found[0][0], found[0][1], name
+
+
+def function(spec: str) -> tuple[str, str, str] | None:
+    """Kind, name and summary of a verifier or parser, by its name where no registry has it, or by `KIND/NAME`."""
+    kind, slash, name = spec.partition("/")
+    if not slash:
+        name = spec
+        if any(name in registry(kind).where for kind in REGISTRIES):
+            return None
+    for listed in FUNCTIONS:
+        summary = dict(described(listed)).get(name) if not slash or kind == listed else None
+        if summary:
+            return listed.removesuffix("s"), name, summary
+    return None
 
 
 def _summary(known: Registry[Any], name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from trivium.cli.names import find
+from trivium.cli.names import find, function
 from trivium.cli.output import print_columns, print_json, print_paragraph, printable, settings_text
 from trivium.cli.runs import find_run
 from trivium.errors import UserError
@@ -31,7 +31,7 @@ RECORDED = (
 
 
 def command(
-    name: str = typer.Argument(..., help="A task, policy, method, objective, reward, dataset or recipe, or a run."),
+    name: str = typer.Argument(..., help="A task, policy, method or other part by its name, a recipe, or a run."),
     sql: str | None = typer.Option(None, help="A DuckDB query over a run's views `metrics` and `traces`."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object (with --sql: a list of rows)."),
     runs: Path = typer.Option("runs", help="Where runs are kept."),
@@ -47,6 +47,9 @@ def command(
         return
     if name in {entry.slug for entry in papers()}:
         _show_recipe(name, ledger, as_json)
+        return
+    if listed := function(name):
+        _show_function(*listed, as_json)
         return
     kind, known, short = find(name)
     factory = known.factory(short)
@@ -78,6 +81,17 @@ def command(
     if example := about.get("example"):
         print(f"\nAn example problem\n{_indented(example['question'])}\nA response that is correct")
         print(_indented(example["gold"]))
+
+
+def _show_function(kind: str, name: str, summary: str, as_json: bool) -> None:
+    """A verifier or a parser: no options, so its summary and where its name is written."""
+    where = {"verifier": f"--task file:rows.jsonl,verifier={name}", "parser": f"trivium serve --answer-format {name}"}
+    if as_json:
+        print_json({"name": name, "kind": kind, "description": summary, "options": []})
+        return
+    print(f"{name}: {kind}\n")
+    print_paragraph(summary)
+    print(f"\nName it so: {where[kind]}")
 
 
 def _show_run(run: Run, as_json: bool) -> None:

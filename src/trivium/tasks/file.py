@@ -46,7 +46,19 @@ class Row:
 
 @dataclass(frozen=True)
 class FileTask(Described):
-    """Your own questions: JSONL, CSV, Parquet, a dataset folder or `hub/ID`, judged by a verifier you name."""
+    """Your own questions: JSONL, CSV, Parquet, a dataset folder or `hub/ID`, judged by a verifier you name.
+
+    `question`, `answer`, `solution`, `level` and `split` are names of fields.  By a hash of the question eight tenths
+    of the rows are train, one is dev and one is test, unless `split=FIELD` says so for each row; the parts of a data
+    set stay what they are.
+
+    `trivium learn` learns from the train rows and measures on 300 test rows, so a file of fewer than some 3,000 rows
+    needs `--eval-n`: for 200 rows, `--eval-n 15`.  Without `solution=FIELD` there is nothing to warm up on, and it
+    needs `--warmup-steps 0`.
+
+    Verifiers: `line` (the default), `exact`, `number`, `maths`, `choice`, `json`, `program`, `sql` and `similarity`;
+    see `trivium list verifiers`.
+    """
 
     path: str
     question: str = "question"
@@ -69,7 +81,8 @@ class FileTask(Described):
     def problems(self, split: Split, n: int, seed: int = 0) -> list[Problem]:
         found = [problem for problem in self._problems() if problem.split == split]
         if n > len(found):
-            raise TooFewProblems(self.path, split, len(found), n)
+            hint = "" if self.split else "name a field that says train, dev or test of each row: split=FIELD"
+            raise TooFewProblems(self.path, split, len(found), n, hint)
         random.Random(stable_hash(self.name, split, seed)).shuffle(found)
         return found[:n]
 
