@@ -1,7 +1,7 @@
 """A paper's claim as an executable check: what the arms of an experiment scored, and what follows from it.
 
 An arm is one way of doing something (a method, a way to train), run once for every seed on the same test questions.
-A claim says that one arm beats another by more than a margin, at equal budgets.  Standard library only.
+A claim says that one arm beats another by more than a margin, the budgets it names being equal.  Standard library only.
 """
 
 from __future__ import annotations

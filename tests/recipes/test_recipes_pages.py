@@ -45,10 +45,14 @@ def written(text: str) -> list[str]:
 def test_the_board_shows_the_newest_verdict_on_the_first_claim(ledger: list[dict[str, Any]]) -> None:
     older = lines(recipe(), results(dict.fromkeys(RATES, 0.5)))
     text = board([ENTRY, OTHER], {ENTRY.slug: recipe()}, [*older, *ledger])
-    number, title, slug, verdict, effect, seeds, minutes = row(text, "133")
+    number, title, slug, verdict, effect, least, seeds, minutes = row(text, "133")
     assert (number, slug, verdict, seeds, minutes) == ("133", "masked-thought", "confirmed", "5", "7.2")
     assert "(recipes/masked-thought.md)" in title
     assert effect == unit(ledger[0]).span(compared(ledger[0])[0].effect)
+    assert least == f"{100 * MAIN.margin:g} points"
+    assert "stays inconclusive where the interval of the null arm" in text, (
+        "as some rows are inconclusive that lie above their margin"
+    )
     assert "2 papers, 1 recipe, 1 verdict, in 2 families" in text
     assert "first claims: 1 confirmed, 0 refuted, 0 inconclusive, 0 no verdict yet" in text
     assert "all 2 claims: 2 confirmed" in text
@@ -57,8 +61,8 @@ def test_the_board_shows_the_newest_verdict_on_the_first_claim(ledger: list[dict
 
 def test_papers_without_recipe_or_verdict_say_so() -> None:
     text = board([ENTRY, OTHER], {ENTRY.slug: recipe()}, [])
-    assert row(text, "133")[3:] == ["no verdict yet", "-", "-", "-"]
-    assert row(text, "1")[2:] == ["-", "no recipe yet", "-", "-", "-"]
+    assert row(text, "133")[3:] == ["no verdict yet", "-", "-", "-", "-"]
+    assert row(text, "1")[2:] == ["-", "no recipe yet", "-", "-", "-", "-"]
     assert "first claims: 0 confirmed, 0 refuted, 0 inconclusive, 1 no verdict yet" in text
 
 
@@ -72,7 +76,7 @@ def test_titles_cannot_break_tables_or_become_markup() -> None:
     text = board([ENTRY, OTHER], {}, [])
     assert row(text, "133")[1] == "Masked Thought: Simply Masking \0 Tokens"
     assert row(text, "1")[1] == r"Programs\_ and \*stars\*"
-    assert all(len(row(text, number)) == 7 for number in ("1", "133"))
+    assert all(len(row(text, number)) == 8 for number in ("1", "133"))
 
 
 def test_code_and_formulas_are_shown_as_written() -> None:
@@ -210,13 +214,22 @@ def test_the_table_stands_between_the_markers_alone(ledger: list[dict[str, Any]]
     table = readme_table([recipe()], ledger)
     cells = row(table, "[masked-thought](docs/recipes/masked-thought.md)")
     assert cells[1:3] == [MAIN.says, "confirmed"]
-    assert cells[4] == "5"
-    assert cells[5] == "1 confirmed"
-    assert row(readme_table([recipe()], ledger[:1]), "[masked-thought](docs/recipes/masked-thought.md)")[5] == "-"
+    assert cells[4:6] == [f"{100 * MAIN.margin:g} points", "5"]
+    assert cells[6] == "1 confirmed"
+    assert row(readme_table([recipe()], ledger[:1]), "[masked-thought](docs/recipes/masked-thought.md)")[6] == "-"
     assert "masked" not in readme_table([recipe()], ledger[1:])
     once = with_table(f"before\n{BEGIN}\nold\n{END}\nafter\n", table)
     assert once == f"before\n{BEGIN}\n\n{table}\n\n{END}\nafter\n"
     assert with_table(once, table) == once
+
+
+def test_the_readme_names_the_recipes_that_hold_no_more_than_pretraining_equal() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    said = readme.split("budgets held equal")[1].split("pretraining alone")[0]
+    first = {entry.slug: recipes.recipe(entry.slug).claims[0] for entry in recipes.entries()}
+    assert {slug for slug in first if f"`{slug}`" in said} == {
+        slug for slug, claim in first.items() if all(unit.startswith("pretrain") for unit in claim.matched)
+    }
 
 
 @pytest.mark.parametrize("readme", ["none", f"only {BEGIN}", f"only {END}", f"{END} before {BEGIN}"])

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from trivium.errors import UserError
 from trivium.lab.recipe import Recipe
 from trivium.recipes.markdown import prose, table
-from trivium.recipes.numbers import Line, headline
+from trivium.recipes.numbers import Line, headline, margin
 from trivium.recipes.papers import Entry
 from trivium.recipes.standing import NO_VERDICT, WRITTEN, standing
 
 BEGIN, END = "<!-- claims -->", "<!-- /claims -->"
 DECISIONS = ("confirmed", "refuted", "inconclusive")
-COLUMNS = ("paper", "title", "recipe", "verdict", "effect", "seeds", "minutes")
+COLUMNS = ("paper", "title", "recipe", "verdict", "effect", "margin", "seeds", "minutes")
 NO_RECIPE = "no recipe yet"
 
 Found = Mapping[tuple[str, str], Line]
@@ -35,13 +35,16 @@ def board(papers: Sequence[Entry], recipes: Mapping[str, Recipe], lines: Sequenc
         f"# The board\n\n{_count(papers, heads)}, in {len(families)} families.",
         _totals(recipes, heads, found),
         "The verdict on a recipe is that on its first claim. *Confirmed*: the whole 95% interval of the effect lies"
-        " above the claim's margin; *refuted*: below it; else *inconclusive*. A point is a hundredth of the metric.",
+        " above the claim's margin; *refuted*: below it; else *inconclusive*. What would be confirmed stays"
+        " inconclusive where the interval of the null arm, in which the mechanism is destroyed, lies above the margin"
+        " too, where the better arm is not surely better than the null arm, and where there is one seed. A point is a"
+        " hundredth of the metric.",
         WRITTEN,
     ]
     for family in sorted(families):
         rows = [_board_row(entry, recipes, heads) for entry in families[family]]
         parts.append(f"## {family}\n\n{_count(families[family], heads)}.")
-        parts.append(table(COLUMNS, rows, right=(0, 5, 6)))
+        parts.append(table(COLUMNS, rows, right=(0, 6, 7)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -56,9 +59,10 @@ def readme_table(recipes: Iterable[Recipe], lines: Sequence[Line], folder: str =
         further = Counter(other["verdict"] for other in found.values())
         rows.append((
             f"[{made.slug}]({folder}/{made.slug}.md)", prose(line["claim"]), line["verdict"], headline(line),
-            str(line["seeds"]), ", ".join(f"{further[said]} {said}" for said in DECISIONS if further[said]) or "-",
+            margin(line), str(line["seeds"]),
+            ", ".join(f"{further[said]} {said}" for said in DECISIONS if further[said]) or "-",
         ))  # fmt: skip
-    return table(("recipe", "first claim", "verdict", "effect", "seeds", "further claims"), rows, right=(4,))
+    return table(("recipe", "first claim", "verdict", "effect", "margin", "seeds", "further claims"), rows, right=(5,))
 
 
 def with_table(readme: str, rows: str) -> str:
@@ -96,9 +100,9 @@ def _verdicts(lines: Iterable[Line | None]) -> str:
 
 def _board_row(entry: Entry, recipes: Mapping[str, Recipe], heads: Mapping[str, Line | None]) -> Sequence[str]:
     if entry.slug not in recipes:
-        return str(entry.number), prose(entry.title), "-", NO_RECIPE, "-", "-", "-"
+        return str(entry.number), prose(entry.title), "-", NO_RECIPE, "-", "-", "-", "-"
     title, line = f"[{prose(entry.title)}](recipes/{entry.slug}.md)", heads[entry.slug]
     if line is None:
-        return str(entry.number), title, entry.slug, NO_VERDICT, "-", "-", "-"
-    measured = headline(line), str(line["seeds"]), f"{line['minutes']:.1f}"
+        return str(entry.number), title, entry.slug, NO_VERDICT, "-", "-", "-", "-"
+    measured = headline(line), margin(line), str(line["seeds"]), f"{line['minutes']:.1f}"
     return str(entry.number), title, entry.slug, line["verdict"], *measured

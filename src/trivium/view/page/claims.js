@@ -75,8 +75,8 @@ export async function claimsPage() {
       h(
         "p",
         { class: "lead" },
-        "What papers claim, run as checks at equal budget: confirmed where the interval of the effect lies above ",
-        "the margin, refuted where it lies below.",
+        "What papers claim, run as checks with the budgets equal that a claim names: confirmed where the interval of the ",
+        "effect lies above the margin and its null arm does not do as well, refuted where it lies below.",
       ),
       h("div", { class: "bar" }, find, family),
       chips,
