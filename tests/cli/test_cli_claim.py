@@ -89,6 +89,23 @@ def test_where_nothing_may_be_decided_nothing_is_said_to_be_appended(
     assert not ledger.exists()
 
 
+@pytest.mark.parametrize(
+    "asked", [["list", "recipes"], ["show", "dots"], ["find", "preference", "tree"], ["claim", "dots", "--estimate"]]
+)
+def test_where_there_is_no_ledger_this_is_said_beside_what_is_shown(
+    asked: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*asked, "--json"]) == 0
+    said = capsys.readouterr()
+    assert "no ledger at results/ledger.jsonl" in said.err
+    assert "--ledger FILE" in said.err
+    json.loads(said.out)
+    append(tmp_path / "ledger.jsonl", [dict.fromkeys(FIELDS, 0)])
+    assert cli.main([*asked, "--ledger", "ledger.jsonl"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_an_estimate_is_for_the_seeds_that_would_run(tmp_path: Path, capsys: Capture) -> None:
     ledger = tmp_path / "ledger.jsonl"
     line = dict.fromkeys(FIELDS, 0) | {"slug": "dots", "claim": "one", "size": "lab"}

@@ -7,7 +7,8 @@ from pathlib import Path
 import typer
 
 from trivium.cli.output import print_json, print_paragraph
-from trivium.store.ledger import LEDGER, latest, read
+from trivium.cli.verdicts import ledger_lines
+from trivium.store.ledger import LEDGER, latest
 
 
 def command(
@@ -21,7 +22,7 @@ def command(
     from trivium.recipes.papers import papers, search
 
     verdict: dict[str, str] = {}
-    for (slug, _), line in reversed(latest(read(ledger)).items()):
+    for (slug, _), line in reversed(latest(ledger_lines(ledger)).items()):
         verdict[slug] = line["verdict"]
     texts = {
         entry.slug: " ".join(["recipe", *sections(entry).values(), *parts(entry), verdict.get(entry.slug, "")])

@@ -8,8 +8,9 @@ import typer
 
 from trivium.cli.names import KINDS, described
 from trivium.cli.output import print_columns, print_json
+from trivium.cli.verdicts import ledger_lines
 from trivium.errors import UnknownName, UserError
-from trivium.store.ledger import LEDGER, latest, read
+from trivium.store.ledger import LEDGER, latest
 
 VERDICTS = ("confirmed", "refuted", "inconclusive", "none")
 
@@ -41,7 +42,8 @@ def _recipes(family: str | None, part: str | None, verdict: str | None, ledger: 
     if verdict and verdict not in VERDICTS:
         raise UnknownName("verdict", verdict, VERDICTS)
     reached: dict[str, str] = {}
-    for (slug, _), line in reversed(latest(read(ledger)).items()):  # the first claim of a recipe is its headline
+    # The first claim of a recipe is its headline.
+    for (slug, _), line in reversed(latest(ledger_lines(ledger)).items()):
         reached[slug] = line["verdict"]
     known, used = entries(), {entry.slug: parts(entry) for entry in entries()}
     if family and family not in {entry.family for entry in known}:

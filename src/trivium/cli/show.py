@@ -15,6 +15,7 @@ import typer
 from trivium.cli.names import find, function
 from trivium.cli.output import print_columns, print_json, print_paragraph, printable, settings_text
 from trivium.cli.runs import find_run
+from trivium.cli.verdicts import ledger_lines
 from trivium.errors import UserError
 from trivium.recipes import parts, recipe, sections
 from trivium.recipes.numbers import headline, margin
@@ -22,7 +23,7 @@ from trivium.recipes.papers import paper, papers
 from trivium.recipes.standing import standing
 from trivium.search.lm import LM
 from trivium.store import Run, query
-from trivium.store.ledger import LEDGER, read
+from trivium.store.ledger import LEDGER
 from trivium.types import Question
 
 RECORDED = (
@@ -125,7 +126,7 @@ def _show_run(run: Run, as_json: bool) -> None:
 def _show_recipe(slug: str, ledger: Path, as_json: bool) -> None:
     """A recipe: what its file says, its claims, and the newest verdict on each."""
     entry, made = paper(slug), recipe(slug)
-    said, found = sections(entry), standing([made], read(ledger))
+    said, found = sections(entry), standing([made], ledger_lines(ledger))
     claims = [
         {
             "claim": c.says, "better": c.better, "worse": c.worse, "metric": c.metric, "margin": c.margin,
