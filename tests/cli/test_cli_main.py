@@ -88,6 +88,11 @@ def test_list_as_text_fits_the_terminal(capsys: Capture, monkeypatch: pytest.Mon
         (["solve", "voet", "--task", "sums", "--policy", "scripted"], "Did you mean vote"),
         (["solve", "vote", "--task", "smus", "--policy", "scripted"], "Did you mean sums"),
         (["solve", "vote", "--task", "sums", "--policy", "scriptd"], "Did you mean scripted"),
+        (
+            ["solve", "vote", "--task", "sums", "--policy", "runs/demo/model"],
+            "no folder runs/demo/model; expected",
+        ),
+        (["solve", "vote", "--task", "sums", "--policy", "scritpd:p=a/b"], "unknown policy 'scritpd'"),
         (["solve", "vote", "--task", "sums", "--policy", "scripted", "--split", "tst"], "Did you mean test?"),
         (["solve", "vote", "--task", "sums", "--policy", "scripted", "--budget", "sampled=3"], "sampled_tokens"),
         (["solve", "vote", "--task", "sums", "--policy", "scripted", "--budget", "calls=0"], "positive number"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from trivium.errors import UserError
 from trivium.registry import Registry
 from trivium.types import Policy
 
@@ -26,6 +27,19 @@ def policy(spec: str) -> Policy:
     Raises `UserError` (`UnknownName` for a name or option that does not exist) with what to type instead.
     """
     folder = spec.partition(",")[0]
-    if spec.partition(":")[0] not in POLICIES.where and folder and Path(folder).is_dir():
-        return POLICIES.build(f"hf:{spec}")
+    if (name := spec.partition(":")[0]) not in POLICIES.where and folder:
+        if Path(folder).is_dir():
+            return POLICIES.build(f"hf:{spec}")
+        if "/" in name:
+            raise UserError(_missing(Path(folder)))
     return POLICIES.build(spec)
+
+
+def _missing(folder: Path) -> str:
+    """What to type in place of a folder that is not there."""
+    beside = sorted(folder.parent.parent.glob(f"*/{folder.name}"))[-3:]
+    there = f" There is {', '.join(map(str, beside))}." if beside else ""
+    return (
+        f"no folder {folder}; expected that of a model, such as runs/NAME/model.{there}"
+        f" A model of the Hub is hf:OWNER/NAME, and the other policies are in: trivium list policies"
+    )
