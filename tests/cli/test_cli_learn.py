@@ -15,6 +15,7 @@ import pytest
 import synthetic_run
 
 from trivium.cli import main as cli
+from trivium.cli.doctor import two_digits
 from trivium.errors import RunError, UserError
 from trivium.store import Run
 
@@ -222,4 +223,15 @@ def test_doctor_of_the_machine_alone(teacher: Teacher, capsys: Capture) -> None:
     assert found["ok"] is True
     names = {check["name"] for check in found["checks"]}
     assert {"machine", "torch", "float32 products", "bfloat16 products", "sandbox monty", "free disk here"} <= names
+    values = {check["name"]: check["value"] for check in found["checks"]}
+    assert float(values["bfloat16 products"].split()[0].replace(",", "")) > 0
+    assert values["pretrained policies use"].split(",")[0] in ("float32", "bfloat16")
     assert teacher.seen == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(416.3, "420"), (1234.0, "1,200"), (15.0, "15"), (0.34, "0.34"), (0.0341, "0.034")],
+)
+def test_slow_products_are_no_zero(value: float, text: str) -> None:
+    assert two_digits(value) == text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import time
@@ -90,22 +91,37 @@ def _constraints() -> dict[str, str]:
 def _torch() -> Iterator[Check]:
     import torch
 
+    from trivium.policies.folder import fastest_dtype
+
     yield Check("torch threads", str(torch.get_num_threads()))
     for dtype in (torch.float32, torch.bfloat16):
         rate = _products(torch, dtype)
-        yield Check(f"{str(dtype).removeprefix('torch.')} products", f"{rate / 1e9:,.0f} GFLOP/s (1024 x 1024)")
+        yield Check(f"{_short(dtype)} products", f"{two_digits(rate / 1e9)} GFLOP/s (1024 x 1024)")
+    fast = fastest_dtype()
+    why = "the faster one here" if fast == torch.bfloat16 else "as bfloat16 is slower here, or hardly faster"
+    yield Check("pretrained policies use", f"{_short(fast)}, {why}; dtype=fp32 or dtype=bf16 in a spec decides")
+
+
+def _short(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def two_digits(value: float) -> str:
+    """A positive number with two significant digits: `420`, `1.5`, `0.034`."""
+    places = 1 - math.floor(math.log10(value))
+    return f"{round(value, places):,.{max(0, places)}f}"
 
 
 def _products(torch: Any, dtype: Any, size: int = 1024, seconds: float = 0.3) -> float:
     """Floating-point operations a second of square matrix products, the best of the repeats."""
     a = torch.randn(size, size).to(dtype)
-    best, until = float("inf"), time.perf_counter() + seconds
     a @ a
-    while time.perf_counter() < until:
+    best, until = float("inf"), time.perf_counter() + seconds
+    while best == float("inf") or time.perf_counter() < until:  # one product may take longer than all are given
         start = time.perf_counter()
         a @ a
         best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best
+    return float(2 * size**3 / best)
 
 
 def _sandboxes() -> Iterator[Check]:
