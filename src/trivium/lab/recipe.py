@@ -27,9 +27,10 @@ class Recipe:
     """One paper's experiment.
 
     `arms` map names to functions of a `Lab`; `sizes` map `smoke` (seconds, decides nothing), `lab` (minutes on two
-    cores) and `full` (what a user with GPUs runs) to settings; the first of `claims` is the headline.  `seeds` is how
-    many the lab size takes, from `first_seed` on, those before it having been tuned with; `tried` is how many
-    configurations were tried on dev problems before these were frozen.
+    cores) and `full` (for a policy that the user names, on the processor as well: this engine has no GPU path yet) to
+    settings; the first of `claims` is the headline.  `seeds` is how many the lab size takes, from `first_seed` on,
+    those before it having been tuned with; `tried` is how many configurations were tried on dev problems before these
+    were frozen.
     """
 
     slug: str
