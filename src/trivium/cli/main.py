@@ -43,7 +43,7 @@ COMMANDS = {
     "board": "Write the board and the pages of recipes from the ledger.",
 }
 
-MANY = {
+MANY: dict[tuple[str, str], str] = {
     **dict.fromkeys((("solve", split) for split in SPLITS), "--n"),
     **dict.fromkeys((("compare", split) for split in SPLITS), "--n"),
     **{("program", split): f"--{split}" for split in SPLITS},

@@ -53,8 +53,8 @@ class FileTask(Described):
     set stay what they are.
 
     `trivium learn` learns from the train rows and measures on 300 test rows, so a file of fewer than some 3,000 rows
-    needs `--eval-n`: for 200 rows, `--eval-n 15`.  Without `solution=FIELD` there is nothing to warm up on, and it
-    needs `--warmup-steps 0`.
+    needs `--eval-n`: for 200 rows, of which about 20 are test, `--eval-n 10`.  Without `solution=FIELD` there is
+    nothing to warm up on, and it needs `--warmup-steps 0`.
 
     Verifiers: `line` (the default), `exact`, `number`, `maths`, `choice`, `json`, `program`, `sql` and `similarity`;
     see `trivium list verifiers`.
