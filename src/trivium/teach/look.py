@@ -19,10 +19,9 @@ from trivium.data.pool import Pool, at_most
 from trivium.learn.batch import Rollout, Row, by_group, microbatches, pad, step_batch
 from trivium.learn.types import Objective, RolloutObjective, StepBatch
 from trivium.models.logprob import completion_logprobs
-from trivium.rewards.composite import parse_rewards
 from trivium.search.driver import VERIFY_TIMEOUT, Judge
 from trivium.tasks import task as make_task
-from trivium.teach.parts import local_policy, make_objective, refuse_idle
+from trivium.teach.parts import lesson, local_policy
 from trivium.teach.progress import diagnosis
 from trivium.teach.rollout import Rollouts, Sampler
 from trivium.teach.settings import LearnSettings
@@ -42,11 +41,9 @@ def look(settings: LearnSettings) -> dict[str, Any]:
     """
     task = make_task(str(settings.task))
     limit = settings.max_tokens or task.max_tokens
-    objective = make_objective(settings.objective, limit)
-    refuse_idle(settings, objective)
+    objective, reward = lesson(settings, limit)
     policy = local_policy(settings)
     sampling = Sampling(temperature=settings.temperature, max_tokens=limit)
-    reward = parse_rewards(settings.reward, max_tokens=limit)
     sampler = Sampler(policy, Judge(task, VERIFY_TIMEOUT), reward, sampling, SAMPLES)
     # A task without dev problems is looked at through those that it would be taught on.
     problems = at_most(task, "dev", PROMPTS, settings.seed) or Pool(task, settings.seed).take(0, PROMPTS)
