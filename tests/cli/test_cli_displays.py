@@ -102,6 +102,19 @@ def test_missing_numbers_are_dashes() -> None:
     assert "reward -" in lines.getvalue()
 
 
+def test_steps_on_written_solutions_show_their_loss() -> None:
+    written = {"phase": "rl", "steps": 4, "tokens_sampled": 0, "tokens_trained": 90, "seconds_generate": 0.0,
+               "seconds_verify": 0.0, "seconds_learn": 0.1, "seconds_left": 1.0}  # fmt: skip
+    rows = [{**written, "step": step, "loss": 2.0 / step, "nll": 2.0 / step} for step in (1, 2, 3)]
+    assert "loss" in screen(rows)
+    assert "0.667" in screen(rows)
+    lines = io.StringIO()
+    with PlainDisplay("t", lines) as display:
+        for row in rows:
+            display.event(row)
+    assert "3/4" in lines.getvalue()
+
+
 SECONDS = ("seconds_generate", "seconds_verify", "seconds_learn", "seconds_left")
 KEPT = ("phase", "step", "steps", "terms", "tokens_sampled", "tokens_trained", *SECONDS)
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[red]bold[/red] \u202e evil \ud800"

@@ -64,14 +64,14 @@ class LiveDisplay:
         parts: list[RenderableType] = [_title(state, width), Text(), _stage(state, width)]
         if state.evaluations:
             parts += [Text(), _evaluations(state, width)]
-        if state.rl:
+        if state.rl and "accuracy" in state.rl[-1]:
             parts += [
                 Text(),
                 *_curve(state, width, 6 if self._console.height >= 32 else 3),
                 Text(),
                 _numbers(state, width),
             ]
-        elif rows := state.fit or state.warmup:
+        elif rows := state.rl or state.fit or state.warmup:  # steps on written solutions sample nothing
             if state.search:
                 parts += [Text(), Text(search_line(state.search[-1]), no_wrap=True, overflow="ellipsis")]
             losses = [row["loss"] for row in rows if row["loss"] is not None]

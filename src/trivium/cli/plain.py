@@ -43,7 +43,7 @@ class PlainDisplay:
             return None
         if phase == "warmup":
             return f"  warm-up {event['step']}/{event['steps']}  loss {_number(event['loss'])}{self._left()}"
-        if phase == "fit":
+        if phase == "fit" or (phase == "rl" and "accuracy" not in event):
             return f"  step {event['step']}/{event['steps']}  loss {_number(event['loss'])}{self._left()}"
         if phase == "rl":
             return (
