@@ -282,7 +282,8 @@ def test_a_verifier_that_breaks_is_counted_and_teaches_nothing(tmp_path, monkeyp
         ({"data": "reject:k=none"}, "k='none' is not a valid int"),
     ],
 )
-def test_impossible_settings_are_refused(tmp_path, changes, says):
+def test_impossible_settings_are_refused_before_the_policy_is_fetched(tmp_path, monkeypatch, changes, says):
+    monkeypatch.setattr(trivium.teach.training, "local_policy", None)
     with pytest.raises(UserError, match=says):
         start(tmp_path, **changes)
 

@@ -67,15 +67,19 @@ class Improving(Training):
         self.data = DATASETS.build(settings.data)
         self.budget = parse_budget(str(settings.budget))
         self.method = method(settings.method)
-        usual, named = OBJECTIVES.build(self.data.objective), settings.objective or self.data.objective
         super().__init__(settings, run, listen)
+        self.judge = Judge(self.task, VERIFY_TIMEOUT)
+
+    def _prepare(self) -> None:
+        settings = self.settings
+        usual, named = OBJECTIVES.build(self.data.objective), settings.objective or self.data.objective
         self.objective = make_objective(named, self.limit)
         if self.objective.kind != usual.kind:
             raise UserError(
                 f"--data {settings.data} is for {usual.kind} objectives such as {self.data.objective}, and {named} is a"
                 f" {self.objective.kind} objective; choose another --objective, or leave it out"
             )
-        self.judge = Judge(self.task, VERIFY_TIMEOUT)
+        super()._prepare()
 
     def go(self) -> dict[str, Any]:
         """Run every stage that is not done yet; returns the result."""
