@@ -32,7 +32,7 @@ class ArmResult:
     `scores` holds, by metric, a number for every one of `questions` (test ids), `None` where the verifier failed.
     `spent` counts what choosing and learning cost, by unit (`sampled_tokens`, `trained_tokens`, `labels`, ...) and
     `test_tokens` what answering the test did.  `overlap` is how many of the questions it learned from or was chosen
-    by are test questions.  `notes` are further numbers, `curves` lists of (x, y).
+    by are test questions.  `seconds` are of processor time.  `notes` are further numbers, `curves` lists of (x, y).
     """
 
     arm: str

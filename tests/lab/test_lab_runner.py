@@ -50,6 +50,17 @@ def bad(lab: Lab[Size]) -> Scored:
     raise ValueError("no such luck")
 
 
+def slow(lab: Lab[Size]) -> Scored:
+    """Waits, computes for a fifth of a second, and has a process of its own compute as long."""
+    time.sleep(0.5)
+    busy = "import time\nwhile time.process_time() < 0.2: pass"
+    subprocess.run([sys.executable, "-S", "-E", "-c", busy], check=True)
+    ends = time.process_time() + 0.2
+    while time.process_time() < ends:
+        pass
+    return good(lab)
+
+
 TOY = Recipe(
     "toy", Paper(0, ""), "toy", {"good": good, "poor": poor}, {"smoke": Size()},
     [Claim("good beats poor", "good", "poor", 0.1, matched=("labels",), null="poor")],
@@ -206,6 +217,11 @@ def runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_an_arm_costs_what_is_computed_and_not_what_is_waited_for() -> None:
+    costs = runner.carry_out("slow", slow, Lab("toy", __name__, Size(), "smoke", 0)).seconds
+    assert 0.39 < costs < 0.8
 
 
 def until(true: Callable[[], bool], seconds: float) -> bool:

@@ -341,7 +341,10 @@ def own_rows(folder, **more):
     ("changes", "says"),
     [
         ({}, "no written solutions to warm up on; use --warmup-steps 0, or name the field .*solution=FIELD"),
-        ({"warmup_steps": 0, "objective": "sft", "samples": None}, "no written solutions to imitate; choose another objective, or name"),
+        (
+            {"warmup_steps": 0, "objective": "sft", "samples": None},
+            "no written solutions to imitate; choose another objective, or name",
+        ),
     ],
 )
 def test_missing_solutions_are_noticed_before_anything_is_measured(tmp_path, monkeypatch, changes, says):

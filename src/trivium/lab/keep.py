@@ -25,13 +25,10 @@ ABOUT = "about.json"
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A folder of something made: where it is, what was noted about it, and the seconds this call waited for another
-    process to make it.
-    """
+    """A folder of something made: where it is, and what was noted about it."""
 
     folder: Path
     about: Mapping[str, Any]
-    waited: float = 0.0
 
 
 def shelf(*parts: str) -> Path:
@@ -70,9 +67,9 @@ def keep(
         return found
     with disk(where):
         where.mkdir(parents=True, exist_ok=True)
-    with _alone(where / f".{name}.lock") as waited:
+    with _alone(where / f".{name}.lock"):
         if found := find(where, name, since):
-            return Kept(found.folder, found.about, waited)
+            return found
         part = where / f".{name}.part"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
@@ -87,13 +84,12 @@ def keep(
             part.rename(folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        return Kept(folder, noted, waited)
+        return Kept(folder, noted)
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[float]:
-    """Hold a file's lock; gives the seconds that had to be waited for it."""
-    began = time.perf_counter()
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a file's lock."""
     with open(path, "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield time.perf_counter() - began
+        yield

@@ -45,7 +45,6 @@ class Lab(Generic[S]):
     seen: set[str] = field(default_factory=set)
     notes: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    waited: float = 0.0
     since: float = 0.0
 
     def task(self, spec: str) -> Task:
@@ -115,7 +114,6 @@ class Lab(Generic[S]):
             inner = self.apart()
             inner.seed = seed
             fill(folder, inner)
-            self.waited += inner.waited
             own = Counter(inner.spent)
             for cost in inner.uses.values():
                 own.subtract(cost)
@@ -131,7 +129,6 @@ class Lab(Generic[S]):
                 self.spent.update(cost)
         self.notes.update(kept.about["notes"])
         self.seen.update(kept.about["seen"])
-        self.waited += kept.waited
         return kept
 
 

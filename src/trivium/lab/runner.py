@@ -99,11 +99,11 @@ def carry_out(name: str, arm: Arm, lab: Lab[Any]) -> ArmResult:
     import torch
 
     torch.manual_seed(lab.seed)  # nothing should draw from it; if something does, it is at least the same
-    began = time.perf_counter()
+    began = _processor_seconds()
     scored = arm(lab)
     return ArmResult(
         name, lab.seed, scored.questions, scored.scores, dict(lab.spent), lab.overlap(scored.questions),
-        time.perf_counter() - began - lab.waited, lab.notes, lab.curves,
+        _processor_seconds() - began, lab.notes, lab.curves,
     )  # fmt: skip
 
 
@@ -124,6 +124,12 @@ def perform(job: Job) -> ArmResult:
     return _read(kept.folder)
 
 
+def _processor_seconds() -> float:
+    """What this process and the ended ones it began have computed: whatever else runs on the machine adds nothing."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """On one thread of torch while this lasts: a result is then the same on any number of cores."""
@@ -138,7 +144,7 @@ def one_thread() -> Iterator[None]:
 
 
 def seconds(results: Results) -> float:
-    """What all arms took together on one core, shared makings included where they were made."""
+    """What all arms took of one core, shared makings included where they were made."""
     return sum(result.seconds for result in results.values())
 
 
