@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,19 @@ def test_nothing_of_this_machine_is_visible(tmp_path: Path) -> None:
     code = "import os\nlen([p for p in os.listdir('/proc') if p.isdigit()])"
     alone = outcome_of(code)
     assert alone is None or alone.value <= 2
+
+
+def test_there_is_no_room_but_what_is_limited() -> None:
+    code = (
+        "mounts = [line.split() for line in open('/proc/mounts')]\n"
+        "[[m[1], *sorted({'ro', *(o for o in m[3].split(',') if o.startswith('size='))} & set(m[3].split(',')))]"
+        " for m in mounts if m[2] == 'tmpfs']"
+    )
+    outcome = outcome_of(code, replace(LIMITS, file_mb=2))
+    if outcome is not None:
+        kinds = {place: options for place, *options in outcome.value}
+        assert {"/", "/dev", "/dev/shm", "/tmp"} <= kinds.keys()
+        assert all("ro" in options or "size=2048k" in options for options in kinds.values()), kinds
 
 
 def test_without_bubblewrap_it_refuses_and_says_what_to_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import time
 
+import duckdb
 import pytest
 
-from trivium.sandbox import worker
+from trivium.sandbox import sql_worker, worker
 from trivium.sandbox.sql import run_query
 
 SCRIPT = """
@@ -77,3 +79,30 @@ def test_a_dead_or_stuck_worker_is_replaced() -> None:
     assert run_query(SCRIPT, "SELECT 1", seconds=0.2).status == "timeout"
     assert time.monotonic() - begun < 20
     assert run_query(SCRIPT, "SELECT 1").value == [[1]]
+
+
+def test_a_database_that_a_query_broke_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, made = sql_worker.database.__wrapped__, list[str]()
+
+    class Broken:
+        def cursor(self) -> Broken:
+            return self
+
+        def interrupt(self) -> None: ...
+
+        def close(self) -> None: ...
+
+        def extract_statements(self, query: str) -> None:
+            raise duckdb.FatalException("database has been invalidated")
+
+    @functools.lru_cache
+    def database(script: str) -> object:
+        made.append(script)
+        return Broken() if len(made) == 1 else real(script)
+
+    monkeypatch.setattr(sql_worker, "database", database)
+    monkeypatch.setattr(sql_worker, "allow_memory", lambda megabytes: None)
+    said = [sql_worker.answer(SCRIPT, "SELECT COUNT(*) FROM a", 9.0, 100) for _ in range(3)]
+    assert said[0] == {"status": "error", "error": "FatalException", "message": "database has been invalidated"}
+    assert [one.get("rows") for one in said[1:]] == [[[40]], [[40]]]
+    assert len(made) == 2

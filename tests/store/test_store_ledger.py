@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from trivium.errors import RunError
 from trivium.store import ledger
+from trivium.store.files import json_line
 from trivium.store.ledger import FIELDS, append, latest, read
 
 
@@ -41,6 +43,20 @@ def test_a_full_disk_leaves_the_ledger_as_it_was(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(ledger.os, "fsync", full)
     with pytest.raises(RunError, match="free some space, then give the same command again"):
         append(path, [line("two")])
+    assert path.read_bytes() == before
+
+
+def test_a_disk_that_takes_a_part_leaves_the_ledger_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    append(path, [line("one")])
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + len(json_line(line("two"))) + 9, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            append(path, [line("two"), line("three")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == before
 
 

@@ -161,7 +161,9 @@ def _command(bwrap: str, tmp_bytes: int) -> list[str]:
         words += ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         words += ["--unshare-user", "--disable-userns"]
-    words += ["--proc", "/proc", "--dev", "/dev", "--size", str(tmp_bytes), "--perms", "1777", "--tmpfs", "/tmp"]
+    room = ["--size", str(tmp_bytes), "--perms", "1777", "--tmpfs"]
+    # /dev is a file system in memory without a limit, which a program may fill that has the user who began it.
+    words += ["--proc", "/proc", "--dev", "/dev", *room, "/dev/shm", "--remount-ro", "/dev", *room, "/tmp"]
     # After /tmp: this Python may itself live in a folder below it.
     for path in dict.fromkeys([*_SYSTEM, sys.base_prefix, sys.prefix, str(Path(sys.executable).resolve().parent)]):
         for parent in reversed(Path(path).parents[:-1]):

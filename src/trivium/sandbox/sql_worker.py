@@ -48,6 +48,8 @@ def answer(script: str, query: str, seconds: float, memory_mb: int) -> dict[str,
     except (duckdb.OutOfMemoryException, MemoryError):
         return {"status": "memory", "message": f"needs more than {_DATABASE_MB} MiB"}
     except Exception as error:  # whatever a query can raise is about the query
+        if isinstance(error, (duckdb.FatalException, duckdb.InternalException)):
+            database.cache_clear()  # DuckDB itself failed, and answers nothing more from such a database
         return {"status": "error", "error": type(error).__name__, "message": str(error)}
     finally:
         timer.cancel()

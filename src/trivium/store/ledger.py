@@ -28,13 +28,14 @@ def append(path: Path, lines: Sequence[Line]) -> None:
     """
     with disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a+b") as file:
+        with open(path, "a+b", buffering=0) as file:  # a buffer would keep what a full disk refused, and write it later
             fcntl.flock(file, fcntl.LOCK_EX)
             whole = whole_lines(file)
             try:
                 file.truncate(whole)
-                file.write(b"".join(json_line(line) for line in lines))
-                file.flush()
+                rest = b"".join(json_line(line) for line in lines)
+                while rest:
+                    rest = rest[file.write(rest) :]
                 os.fsync(file.fileno())
             except BaseException:
                 file.truncate(whole)
