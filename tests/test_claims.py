@@ -116,6 +116,20 @@ def test_the_luck_of_training_runs_widens_the_interval() -> None:
     assert found.by_seed[0] > 0.4
 
 
+def test_questions_that_every_seed_is_asked_are_counted_once() -> None:
+    """Ten seeds that answer the same twenty questions in the same way know no more than one of them."""
+    asked = {("a", s): replace(arm("a", 0, 0.7, n=20), seed=s) for s in range(10)}
+    asked |= {("b", s): replace(arm("b", 5, 0.5, n=20), seed=s, questions=asked["a", s].questions) for s in range(10)}
+    own = {
+        (name, s): replace(one, questions=tuple(f"{s}-{q}" for q in one.questions)) for (name, s), one in asked.items()
+    }
+    shared, apart = effect(asked, "a", "b", "accuracy"), effect(own, "a", "b", "accuracy")
+    alone = effect({key: one for key, one in asked.items() if key[1] == 0}, "a", "b", "accuracy")
+    assert (shared.pairs, shared.questions, apart.questions) == (200, 20, 200)
+    assert shared.high - shared.low > 2 * (apart.high - apart.low)
+    assert shared.high - shared.low == pytest.approx(alone.high - alone.low, rel=0.2)
+
+
 def test_questions_whose_verifier_failed_are_left_out_on_both_sides() -> None:
     a, b = arm("a", 0, 0.5, n=4), arm("b", 0, 0.5, n=4)
     a = replace(a, scores={"accuracy": [1.0, None, 1.0, 1.0]})

@@ -99,8 +99,10 @@ class Claim:
 class Effect:
     """Mean difference between two arms with a 95% interval, and each seed's own difference.
 
-    The interval is the wider one, at each end, of two: questions redrawn within seeds (paired bootstrap), and Student's
-    t over the seeds.  The first knows nothing of the luck of a training run, the second little with so few seeds.
+    The interval is the widest, at each end, of three: questions redrawn within seeds (paired bootstrap), Student's t
+    over the seeds, and, where seeds share questions, questions redrawn with all their seeds.  The first knows nothing
+    of the luck of a training run, the second little with so few seeds, and both nothing of questions that all seeds
+    were asked.  `pairs` of answers were given to `questions` different ones.
     """
 
     mean: float
@@ -108,6 +110,7 @@ class Effect:
     high: float
     by_seed: tuple[float, ...]
     pairs: int
+    questions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,25 +130,32 @@ def effect(results: Results, better: str, worse: str, metric: str, *, lower: boo
     Raises RunError where they share no seed, or were asked different questions.
     """
     seeds = sorted({s for arm, s in results if arm == better} & {s for arm, s in results if arm == worse})
-    strata = []
+    strata, asked = [], dict[str, list[float]]()
     for seed in seeds:
         a, b = results[better, seed], results[worse, seed]
         if a.questions != b.questions:
             raise RunError(f"arms {better} and {worse} were asked different questions with seed {seed}")
-        pairs = zip(_scores(a, metric), _scores(b, metric), strict=True)
-        sign = -1.0 if lower else 1.0
-        strata.append([sign * (x - y) for x, y in pairs if x is not None and y is not None])
+        stratum, sign = [], -1.0 if lower else 1.0
+        for question, x, y in zip(a.questions, _scores(a, metric), _scores(b, metric), strict=True):
+            if x is not None and y is not None:
+                stratum.append(sign * (x - y))
+                asked.setdefault(question, []).append(stratum[-1])
+        strata.append(stratum)
     if not any(strata):
         raise RunError(f"arms {better} and {worse} have no scores of {metric} in common")
     drawn = clustered_bootstrap([[(d, 1) for d in stratum] for stratum in strata])
     by_seed = tuple(sum(stratum) / len(stratum) for stratum in strata if stratum)
     mean = sum(by_seed) / len(by_seed)
     lows, highs = [drawn.low], [drawn.high]
+    if len(asked) < drawn.n:
+        shared = clustered_bootstrap([[(sum(found), len(found)) for found in asked.values()]])
+        lows.append(shared.low)
+        highs.append(shared.high)
     if len(by_seed) > 1:
         low, high = student_interval(by_seed)
         lows.append(low)
         highs.append(high)
-    return Effect(mean, min(lows), max(highs), by_seed, drawn.n)
+    return Effect(mean, min(lows), max(highs), by_seed, drawn.n, len(asked))
 
 
 def check(claim: Claim, results: Results) -> Checked:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from trivium.errors import UnknownName, UserError
-from trivium.lab.bases import Lesson
+from trivium.lab.bases import Lesson, blank
 from trivium.lab.lab import Lab, Scored
 from trivium.lab.measure import ids
 from trivium.lab.recipe import Paper, Recipe
 from trivium.lab.rehearsal import Rehearsal, changed, rehearse
+from trivium.policies.local import LocalPolicy
 from trivium.tasks import task
 
 SUMS = "sums:terms=5,digits=1"
@@ -95,3 +97,19 @@ def test_a_change_that_cannot_be_made_says_what_can(change: str, said: str) -> N
     with pytest.raises(UserError) as caught:
         changed(Size(), [change])
     assert said in str(caught.value)
+
+
+def test_a_policy_made_with_one_seed_for_all_seeds_is_another_in_a_rehearsal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made: list[int] = []
+
+    def make(inner: Lab[Size]) -> LocalPolicy:
+        made.append(inner.seed)
+        return blank(inner, "10k", [])
+
+    for kind in (Lab, Rehearsal):
+        kind("sums", "tests", Size(), "lab", 4).policy("base", make, seed=0)
+    assert len(set(made)) == 2
+    assert made[0] == 0

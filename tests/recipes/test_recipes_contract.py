@@ -7,10 +7,13 @@ import io
 import time
 import tokenize
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from trivium.claims import POINTS
+from trivium.errors import UserError
+from trivium.lab.lab import Lab
 from trivium.lab.recipe import HEADINGS
 from trivium.lab.runner import jobs, run
 from trivium.lab.verdicts import verdicts
@@ -94,3 +97,15 @@ def test_its_smoke_size_runs_through_in_seconds(entry: Entry, monkeypatch: pytes
     again = time.process_time()
     assert run(asked, workers=0) == found
     assert time.process_time() - again < 1, "finished arms must come from the cache"
+
+
+@pytest.mark.parametrize("entry", EVERY)
+def test_a_policy_that_is_named_is_trained_or_refused(
+    entry: Entry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A verdict of the full size is signed with its name: another model must not take its place unnoticed."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = recipe(entry.slug)
+    lab: Lab[Any] = Lab(entry.slug, entry.module, made.settings("smoke"), "smoke", 0, "no-such-policy")
+    with pytest.raises(UserError, match=r"unknown policy|--policy"):
+        made.arms[made.claims[0].better](lab)

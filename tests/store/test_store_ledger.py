@@ -14,11 +14,19 @@ from hypothesis import strategies as st
 from trivium.errors import RunError
 from trivium.store import ledger
 from trivium.store.files import json_line
-from trivium.store.ledger import FIELDS, append, latest, read
+from trivium.store.ledger import FIELDS, append, current, latest, read
 
 
 def line(claim: str, **changes: Any) -> dict[str, Any]:
     return dict.fromkeys(FIELDS, 0) | {"slug": "some", "claim": claim, "size": "lab"} | changes
+
+
+def test_what_stands_is_what_the_last_run_of_a_recipe_decided() -> None:
+    lines = [line("b", date="1"), line("a", date="1"), line("a", date="2"), line("c", date="2", slug="other"),
+             line("b", date="3", size="full"), line("b", date="0", slug="other")]  # fmt: skip
+    assert list(current(lines)) == [("some", "a"), ("other", "b")]
+    assert [found["date"] for found in current(lines).values()] == ["2", "0"]
+    assert list(current(lines, "full")) == [("some", "b")]
 
 
 @given(cut=st.integers(0, 200), long=st.integers(0, 200_000))

@@ -66,6 +66,15 @@ def test_all_looks_are_kept_and_only_the_last_run_of_a_recipe_stands(tmp_path: P
     assert claims.paper("none") is None
 
 
+def test_what_a_large_model_did_is_told_apart(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    ledger.write_text(verdict("a", "refuted", "1") + verdict("a", "confirmed", "2", size="full", policy="hf:X"))
+    paper = Claims([PAPER, OTHER], str.upper, ledger).paper("t1")
+    assert paper is not None
+    assert [(line["verdict"], line["former"]) for line in paper["claims"]] == [("refuted", False)]
+    assert [(line["verdict"], line["policy"]) for line in paper["full"]] == [("confirmed", "hf:X")]
+
+
 def test_a_damaged_ledger_is_said_and_the_rest_works(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.jsonl"
     claims = Claims([PAPER, OTHER], str.upper, ledger)

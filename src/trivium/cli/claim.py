@@ -13,7 +13,7 @@ from trivium.cli.output import Progress, duration, print_columns, print_json, pr
 from trivium.cli.stopped import Stopped
 from trivium.cli.verdicts import ledger_lines
 from trivium.errors import RunError, UnknownName, UserError
-from trivium.store.ledger import LEDGER, append, latest, read
+from trivium.store.ledger import LEDGER, append, current, read
 
 SIZES = ("smoke", "lab", "full")
 
@@ -144,7 +144,7 @@ def _estimate(slugs: Sequence[str], seeds: int | None, size: str, ledger: Path, 
     """Minutes that every recipe would take with as many seeds, by what its last run in the ledger took for each."""
     from trivium.recipes import recipe
 
-    each = {slug: line["minutes"] / line["seeds"] for (slug, _), line in latest(ledger_lines(ledger), size).items()}
+    each = {slug: line["minutes"] / line["seeds"] for (slug, _), line in current(ledger_lines(ledger), size).items()}
     minutes = {slug: each[slug] * (seeds or recipe(slug).seeds) for slug in slugs if slug in each}
     total = sum(minutes.values())
     if as_json:

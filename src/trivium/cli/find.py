@@ -8,7 +8,7 @@ import typer
 
 from trivium.cli.output import print_json, print_paragraph
 from trivium.cli.verdicts import ledger_lines
-from trivium.store.ledger import LEDGER, latest
+from trivium.store.ledger import LEDGER, current
 
 
 def command(
@@ -22,8 +22,8 @@ def command(
     from trivium.recipes.papers import papers, search
 
     verdict: dict[str, str] = {}
-    for (slug, _), line in reversed(latest(ledger_lines(ledger)).items()):
-        verdict[slug] = line["verdict"]
+    for (slug, _), line in current(ledger_lines(ledger)).items():
+        verdict.setdefault(slug, line["verdict"])  # the first claim of a recipe is its headline
     texts = {
         entry.slug: " ".join(["recipe", *sections(entry).values(), *parts(entry), verdict.get(entry.slug, "")])
         for entry in papers()

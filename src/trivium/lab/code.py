@@ -19,7 +19,9 @@ NEUTRAL = ("cli", "report", "store", "lab.runner", "lab.keep", "recipes", "claim
 """Parts that show, keep or compare results and cannot change one; a recipe counts by its own file alone."""
 WORKER = "_worker.py"
 """How files end that run in processes of their own: never loaded here, they count with what their folder has loaded."""
-LIBRARIES = ("torch", "transformers", "tokenizers", "reasoning-gym")
+LIBRARIES = (
+    "torch", "transformers", "tokenizers", "reasoning-gym", "numpy", "duckdb", "pydantic-monty", "math-verify"
+)  # fmt: skip
 """Distributions that results are computed with; another version of one is other code."""
 
 

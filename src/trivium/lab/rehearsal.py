@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from trivium.lab.code import digest
 from trivium.lab.lab import Lab
 from trivium.lab.recipe import Recipe
 from trivium.lab.runner import carry_out, one_thread
+from trivium.policies.local import LocalPolicy
 from trivium.tasks import task as make_task
 from trivium.types import Problem, Split, Task
 
@@ -32,6 +33,12 @@ class Rehearsal(Lab[S]):
             return super().problems(task, split, n, seed=seed)
         made = make_task(task) if isinstance(task, str) else task
         return made.problems("dev", n, APART + (self.seed if seed is None else seed))
+
+    def policy(
+        self, name: str, make: Callable[[Lab[S]], LocalPolicy], *, shared: str | None = None, seed: int | None = None
+    ) -> LocalPolicy:
+        """A policy made once; one that a recipe makes with a seed of its own for all seeds is another here, too."""
+        return super().policy(name, make, shared=shared, seed=None if seed is None else TUNING + seed)
 
 
 def rehearse(

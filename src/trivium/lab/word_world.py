@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
+from trivium.errors import UserError
 from trivium.lab.bases import blank
 from trivium.lab.lab import Lab
 from trivium.lab.train import demonstrations, imitate
@@ -44,8 +45,13 @@ def knowing(
 ) -> LocalPolicy:
     """A fresh copy of a model that imitated pieces of the rules' programs and what they give, each piece once.
 
-    Its tokenizer is learnt from what all kinds of models will be shown of the rules.
+    Its tokenizer is learnt from what all kinds of models will be shown of the rules.  Raises UserError for a policy
+    that a user named: what is learned here begins from random weights.
     """
+    if lab.policy_spec is not None:
+        raise UserError(
+            f"--policy {lab.policy_spec}: {lab.slug} teaches a model of its own from random weights; use --size lab"
+        )
 
     def make(inner: Lab[Any]) -> LocalPolicy:
         read = [talk for kind in get_args(Kind) for talk in talks(inner, rules, each, kind)]

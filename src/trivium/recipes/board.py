@@ -37,8 +37,8 @@ def board(papers: Sequence[Entry], recipes: Mapping[str, Recipe], lines: Sequenc
         "The verdict on a recipe is that on its first claim. *Confirmed*: the whole 95% interval of the effect lies"
         " above the claim's margin; *refuted*: below it; else *inconclusive*. What would be confirmed stays"
         " inconclusive where the interval of the null arm, in which the mechanism is destroyed, lies above the margin"
-        " too, where the better arm is not surely better than the null arm, and where there is one seed. A point is a"
-        " hundredth of the metric.",
+        " too, or where the better arm is not surely better than the null arm; with one seed everything does. A point"
+        " is a hundredth of the metric.",
         WRITTEN,
     ]
     for family in sorted(families):

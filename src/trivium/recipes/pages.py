@@ -89,7 +89,8 @@ def _claim(line: Line, earlier: Sequence[Line]) -> str:
     smaller = "; smaller is better, and a positive effect is a smaller number" if line["lower_is_better"] else ""
     facts = [
         f"metric: {words(line['metric'])}, margin {margin(line)}{smaller}",
-        f"measured: {line['seeds']} seeds, {line['pairs']:,} pairs of answers",
+        f"measured: {line['seeds']} seeds, {line['pairs']:,} pairs of answers"
+        + (f" to {line['questions']:,} questions" if "questions" in line else ""),
         f"held equal: {', '.join(map(words, line['matched'])) or 'nothing'}",
         f"the paper: {prose(line['paper_says']) or '-'}",
         f"earlier lines in the ledger: {len(earlier)}{before}",

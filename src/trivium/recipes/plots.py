@@ -186,7 +186,8 @@ def _chart(name: str, by_arm: Mapping[str, Sequence[Sequence[Point]]], tones: To
     """One curve of all arms; what comes after ` by ` or `@` in its name is its horizontal axis, else steps."""
     means = {arm: _mean(seeds) for arm, seeds in by_arm.items()}
     values = [y for seeds in by_arm.values() for seed in seeds for _, y in seed]
-    y_text: Callable[[float], str] = _percent if all(0 <= value <= 1 for value in values) else "{:.4g}".format
+    shares = all(0 <= value <= 1 for value in values) and not name.startswith("mean ")
+    y_text: Callable[[float], str] = _percent if shares else "{:.4g}".format
     several = [(arm, seed) for arm, seeds in by_arm.items() if len(seeds) > 1 for seed in seeds]
     faint = [Series(arm, seed, tones[arm][0], faint=True) for arm, seed in several]
     bold = [Series(arm, line, tones[arm][0], dash=tones[arm][1]) for arm, line in means.items()]

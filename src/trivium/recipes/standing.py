@@ -1,4 +1,4 @@
-"""Which lines of the ledger stand: the newest one of every claim that its recipe makes today."""
+"""Which lines of the ledger stand: those of the last run of every recipe, on claims that it makes today."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from trivium.lab.recipe import Recipe
 from trivium.recipes.numbers import Line
-from trivium.store.ledger import latest
+from trivium.store.ledger import current
 
 NO_VERDICT = "no verdict yet"
 WRITTEN = "Written by `trivium board` from the recipes and the ledger: change those and run it again, not this file."
@@ -17,7 +17,7 @@ def standing(recipes: Iterable[Recipe], lines: Sequence[Line]) -> dict[tuple[str
 
     A line from before units were said gets that of its claim.
     """
-    found = latest(lines)
+    found = current(lines)
     return {
         key: {"unit": claim.unit, **found[key]}
         for made in recipes

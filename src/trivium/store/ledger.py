@@ -67,6 +67,16 @@ def latest(lines: Sequence[Line], size: str = "lab") -> dict[tuple[str, str], Li
     return {(line["slug"], line["claim"]): line for line in of_size(lines, size)}
 
 
+def current(lines: Sequence[Line], size: str = "lab") -> dict[tuple[str, str], Line]:
+    """What the last run of every recipe at a size decided, by slug and claim, in the order of its claims.
+
+    A run decides all claims that it can and appends them together, with one date: a claim that it had to refuse, or
+    that the recipe no longer makes, has no verdict any more.
+    """
+    last = {line["slug"]: line["date"] for line in of_size(lines, size)}
+    return {(line["slug"], line["claim"]): line for line in of_size(lines, size) if line["date"] == last[line["slug"]]}
+
+
 def unit(line: Mapping[str, Any]) -> str:
     """What a line's numbers are.
 

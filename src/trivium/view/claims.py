@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trivium.errors import DataError
-from trivium.store.ledger import Line, latest, of_size, read, unit
+from trivium.store.ledger import Line, current, of_size, read, unit
 
 DECISIONS = ("confirmed", "refuted", "inconclusive")
 _SHOWN = (
@@ -47,17 +47,17 @@ class Claims:
 
     def counts(self) -> dict[str, Any]:
         """How the claims that recipes make now were decided, and how many papers and recipes there are."""
-        counted = Counter(line["verdict"] for line in standing(self._read()).values())
+        counted = Counter(line["verdict"] for line in current(self._read()).values())
         totals: dict[str, Any] = {"papers": len(self.papers), "recipes": sum(paper.recipe for paper in self.papers)}
         totals |= {"error": self.error} if self.error else {}
         return {decision: counted[decision] for decision in DECISIONS} | totals
 
     def families(self) -> dict[str, Any]:
         """All papers by family, each with the verdicts that stand."""
-        current = standing(self._read())
+        standing = current(self._read())
         families: dict[str, list[dict[str, Any]]] = {}
         for paper in self.papers:
-            lines = [line for (slug, _), line in current.items() if slug == paper.slug]
+            lines = [line for (slug, _), line in standing.items() if slug == paper.slug]
             families.setdefault(paper.family, []).append({
                 "paper": paper.number, "slug": paper.slug, "title": paper.title, "says": self._said(paper),
                 "recipe": paper.recipe, "claims": list(map(_short, lines)),
@@ -78,13 +78,14 @@ class Claims:
         if paper is None:
             return None
         lines = self._read()
-        current = {claim for at, claim in standing(lines) if at == slug}
+        now = {claim for at, claim in current(lines) if at == slug}
         own = sorted((line for line in lines if line["slug"] == slug), key=lambda line: str(line["date"]), reverse=True)
         # Sorting keeps the order of a date.
-        told = [{**line, "unit": unit(line), "former": line["claim"] not in current} for line in own]
+        told = [{**line, "unit": unit(line), "former": line["claim"] not in now} for line in of_size(own)]
+        full = [{**line, "unit": unit(line)} for line in of_size(own, "full")]
         return {
             "slug": slug, "paper": paper.number, "title": paper.title, "family": paper.family, "idea": paper.idea,
-            "says": self._said(paper), "recipe": paper.recipe, "claims": told, "error": self.error,
+            "says": self._said(paper), "recipe": paper.recipe, "claims": told, "full": full, "error": self.error,
         }  # fmt: skip
 
     def _said(self, paper: Paper) -> str:
@@ -109,12 +110,3 @@ class Claims:
 
 def _short(line: Line) -> dict[str, Any]:
     return {key: line.get(key) for key in _SHOWN} | {"unit": unit(line)}
-
-
-def standing(lines: Sequence[Line]) -> dict[tuple[str, str], Line]:
-    """The newest line of each claim that its recipe still makes: those of the last time that it was run.
-
-    A run of a recipe decides all its claims and appends them together, with one date.
-    """
-    last = {line["slug"]: line["date"] for line in of_size(lines)}
-    return {key: line for key, line in latest(lines).items() if line["date"] == last[key[0]]}

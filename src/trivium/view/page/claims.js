@@ -106,6 +106,7 @@ export async function claimPage(slug) {
       paper.idea ? h("p", { class: "lead idea" }, paper.idea) : null,
       paper.error ? h("p", { class: "fault", role: "alert" }, paper.error) : null,
       groups.length ? groups.map(claim) : empty("No claim of this paper has been run yet."),
+      atFullSize(paper.full),
     ),
     keys: [],
   };
@@ -203,7 +204,8 @@ function small(claim, width = 150, height = 22) {
 
 function claim(looks) {
   const now = looks[0];
-  const seeds = now.effects_by_seed || [];
+  const names = Object.keys((now.scores || {})[now.better] || {}).sort((a, b) => a - b);
+  const seeds = (now.effects_by_seed || []).map((value, i) => ({ value, name: names[i] ?? i }));
   const { difference, margin, word } = writtenIn(now.unit);
   return h(
     "section",
@@ -243,6 +245,32 @@ function claim(looks) {
   );
 }
 
+/** What was found with models that users named, which says nothing of the lab's small ones. */
+function atFullSize(lines) {
+  if (!lines.length) return null;
+  return h(
+    "section",
+    null,
+    h("h2", null, "At the full size"),
+    figures(
+      ["policy", "claim", "verdict", "effect", "95%", "seeds", "date"],
+      lines.map((line) => {
+        const { difference, word } = writtenIn(line.unit);
+        return [
+          plain(line.policy || ""),
+          plain(line.claim),
+          claimVerdict(line.verdict),
+          line.effect === null ? "none" : `${difference(line.effect)}${word}`,
+          line.low === null ? "none" : `${difference(line.low)} to ${difference(line.high)}`,
+          count(line.seeds),
+          when(line.date),
+        ];
+      }),
+      "Verdicts at the full size",
+    ),
+  );
+}
+
 /** Effects as lines on one scale: each seed, the mean with its interval, and the null and rival arms. */
 function effects(line, seeds) {
   const { difference, margin } = writtenIn(line.unit);
@@ -254,7 +282,7 @@ function effects(line, seeds) {
       high: line.high,
       tone: toneOf(line.verdict),
       strong: true,
-      dots: seeds,
+      dots: seeds.map((seed) => seed.value),
     },
   ];
   for (const [named, arms] of [
@@ -269,7 +297,7 @@ function effects(line, seeds) {
           low: found.low,
           high: found.high,
           tone: "tone-e",
-          dots: found.by_seed || [],
+          dots: found.by_seed || [], // of the same seeds
         });
     }
   }
@@ -286,7 +314,7 @@ function effects(line, seeds) {
     s("line", { class: "zero", x1: x(0), x2: x(0), y1: 0, y2: rows.length * height }),
     s("line", { class: "margin", x1: x(line.margin), x2: x(line.margin), y1: 0, y2: rows.length * height }),
   ];
-  const parts = rows.map((row, r) => effectRow(row, r * height, x, difference));
+  const parts = rows.map((row, r) => effectRow(row, r * height, x, difference, seeds));
   const ends = [
     s("text", { class: "tick", x: x(0), y: rows.length * height + 15, "text-anchor": "middle" }, "0"),
     s(
@@ -322,7 +350,7 @@ function effects(line, seeds) {
   );
 }
 
-function effectRow(row, top, x, difference) {
+function effectRow(row, top, x, difference, seeds) {
   const y = top + 29;
   return s(
     "g",
@@ -331,12 +359,12 @@ function effectRow(row, top, x, difference) {
     row.low === null || row.low === undefined
       ? null
       : s("line", { class: "bar", x1: x(row.low), x2: x(row.high), y1: y, y2: y }),
-    row.dots.map((value, seed) =>
+    row.dots.map((value, i) =>
       typeof value === "number"
         ? s(
             "circle",
             { class: "seed", cx: x(value), cy: y, r: 2.8 },
-            s("title", null, `seed ${seed}: ${difference(value)}`),
+            s("title", null, `seed ${(seeds[i] || { name: i }).name}: ${difference(value)}`),
           )
         : null,
     ),
