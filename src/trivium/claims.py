@@ -33,6 +33,7 @@ class ArmResult:
     `spent` counts what choosing and learning cost, by unit (`sampled_tokens`, `trained_tokens`, `labels`, ...) and
     `test_tokens` what answering the test did.  `overlap` is how many of the questions it learned from or was chosen
     by are test questions.  `seconds` are of processor time.  `notes` are further numbers, `curves` lists of (x, y).
+    `commit` is what the arm ran at, if known.
     """
 
     arm: str
@@ -44,6 +45,7 @@ class ArmResult:
     seconds: float = 0.0
     notes: Mapping[str, float] = field(default_factory=dict)
     curves: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+    commit: str | None = None
 
     def __post_init__(self) -> None:
         for metric, values in self.scores.items():

@@ -157,6 +157,17 @@ def test_changed_code_runs_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert finished(asked[0]) is None
 
 
+def test_a_verdict_names_the_commits_of_arms_that_were_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "commit", lambda: "before")
+    run(jobs("toy_recipe", TOY, "smoke", [0]), workers=0)
+    monkeypatch.setattr(runner, "commit", lambda: "now")
+    monkeypatch.setattr("trivium.lab.verdicts.commit", lambda: "now")
+    found = run(jobs("toy_recipe", TOY, "smoke", [0, 1]), workers=0)
+    [line], refused = verdicts(TOY, found, "smoke")
+    assert not refused
+    assert (line["commit"], line["kept_from"]) == ("now", ["before"])
+
+
 def test_an_arm_that_fails_names_itself_and_the_others_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Recipe("toy", Paper(0, ""), "toy", {"good": good, "bad": bad}, {"smoke": Size()}, [])
     monkeypatch.setattr(sys.modules["toy_recipe"], "RECIPE", broken)

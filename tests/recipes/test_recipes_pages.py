@@ -225,7 +225,7 @@ def test_the_table_stands_between_the_markers_alone(ledger: list[dict[str, Any]]
 
 def test_the_readme_names_the_recipes_that_hold_no_more_than_pretraining_equal() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    said = readme.split("budgets held equal")[1].split("pretraining alone")[0]
+    said = readme.split("The two arms of a claim")[1].split("pretraining alone")[0]
     first = {entry.slug: recipes.recipe(entry.slug).claims[0] for entry in recipes.entries()}
     assert {slug for slug in first if f"`{slug}`" in said} == {
         slug for slug, claim in first.items() if all(unit.startswith("pretrain") for unit in claim.matched)

@@ -115,9 +115,9 @@ def perform(job: Job) -> ArmResult:
         lab: Lab[Any] = Lab(
             job.slug, job.module, recipe.settings(job.size), job.size, job.seed, job.policy, since=job.since
         )  # fmt: skip
-        result = carry_out(job.arm, recipe.arms[job.arm], lab)
+        result = replace(carry_out(job.arm, recipe.arms[job.arm], lab), commit=commit())
         (folder / RESULT).write_text(json.dumps(result.as_json()), encoding="utf-8")
-        return {"commit": commit(), "settings": repr(lab.size), "made": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        return {"settings": repr(lab.size), "made": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
 
     with one_thread():
         kept = keep(_shelf(job), job.name, job.module, make, job.since)

@@ -24,9 +24,11 @@ def verdicts(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """One line for every claim of a recipe, and why the others may not be decided at all.
 
-    `policy` is what was trained at the full size.
+    `policy` is what was trained at the full size.  `kept_from` are the commits of arms that ran before, by code that is
+    the same.
     """
     shared = {
+        "kept_from": sorted({result.commit for result in results.values() if result.commit} - {commit()}),
         "minutes": round(seconds(results) / 60 / cores(), 2),
         "configurations_tried": recipe.tried,
         "commit": commit(),

@@ -123,6 +123,7 @@ def _repeat(made: Recipe, line: Line | None) -> str:
     facts = [
         f"date: {line['date']}",
         f"commit: `{at.removesuffix('+')}`" + (", with local changes" if at.endswith("+") else ""),
+        *([f"arms kept from: {', '.join(f'`{one}`' for one in kept)}"] if (kept := line.get("kept_from")) else []),
         f"machine: {cpu['cores']} cores of {cpu['cpu']}, {cpu['memory_gib']} GiB, {cpu['system']};"
         f" {line['minutes']:.1f} minutes",
         f"versions: {', '.join(f'{name} {version}' for name, version in line['versions'].items())}",
