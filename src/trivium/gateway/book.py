@@ -141,7 +141,8 @@ class Book:
     def _write(self, line: Mapping[str, Any]) -> None:
         data = json_line(line)
         with disk(self.path):
-            before = self._file.tell()
+            # Not `tell`: cutting the file leaves the position where the failed write ended.
+            before = os.fstat(self._file.fileno()).st_size
             try:
                 if self._file.write(data) != len(data):
                     raise OSError(28, "No space left on device")
