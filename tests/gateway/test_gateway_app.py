@@ -334,6 +334,21 @@ def test_other_routes_and_headers_are_passed_on(tmp_path):
     assert traces(tmp_path) == []
 
 
+def test_headers_that_are_not_ascii_are_passed_on_byte_by_byte(tmp_path):
+    got = []
+
+    async def upstream(scope, receive, send):
+        got.extend(value for name, value in scope["headers"] if name == b"x-title")
+        await Fake(lambda _: whole())(scope | {"headers": []}, receive, send)
+
+    async def act(http):
+        ask = {"json": HELLO, "headers": [(b"x-title", b"caf\xe9"), (b"x-title", "\u20ac".encode())]}
+        return [(await http.post(path, **ask)).status_code for path in ("/v1/chat/completions", "/v1/embeddings")]
+
+    assert through(gateway(tmp_path, upstream), act) == [200, 200]
+    assert got == [b"caf\xe9", b"\xe2\x82\xac"] * 2
+
+
 @pytest.mark.parametrize("path", ["/v1/../admin", "/v1/%2e%2e/admin", "/v1/a/%2E%2E/%2e%2e/b", "/v1/./models"])
 def test_no_path_leads_out(tmp_path, path):
     upstream = Fake(lambda _: whole())

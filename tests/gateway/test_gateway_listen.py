@@ -157,6 +157,21 @@ def test_an_upstream_that_breaks_off_breaks_off(tmp_path):
     assert (status, json.loads(said)["error"]["code"]) == (502, "upstream_failed")
 
 
+@LOOPBACK
+@pytest.mark.parametrize("status", ["200 OK", "400 Bad Request"])
+def test_an_upstream_that_breaks_off_before_anything_was_passed_on_is_a_502(tmp_path, status):
+    head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: 90\r\n\r\n".encode()
+
+    async def ask(upstream):
+        async with before(tmp_path, upstream) as (_, address), httpx.AsyncClient(timeout=20) as http:
+            return await http.post(f"{address}/chat/completions", json=CHAT)
+
+    with breaking(head + b'{"id": "x", "choices": [') as upstream:
+        reply = asyncio.run(ask(upstream))
+    assert (reply.status_code, reply.json()["error"]["code"]) == (502, "upstream_failed")
+    assert f"{upstream} broke the connection off" in reply.json()["error"]["message"]
+
+
 @contextmanager
 def command(*line: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     full = [*TRIVIUM, *line, "--port", "0"]

@@ -100,7 +100,7 @@ class Gateway:
                 told = {NAMING: talk.conversation}
                 if _is(reply, "text/event-stream"):
                     return Relayed(reply, told, aclosing(hears.events(reply)), request, turn, ends)
-                content = hears.whole(await reply.aread())
+                content = hears.whole(await self._all_of(reply))
                 await ends.aclose()
                 return Response(content, reply.status_code, _passed_on(reply, told))
         except Stopped as stop:
@@ -119,7 +119,7 @@ class Gateway:
         while True:
             reply = await self._send(request, path, body if asked is None else with_added(asked, added))
             if asked is not None and added and reply.status_code in REFUSING:
-                said = await reply.aread()
+                said = await self._all_of(reply)
                 fewer = self.additions.without(asked, added, said)
                 if fewer is not None:
                     # A failure that names no field may have been one of the moment.
@@ -141,20 +141,30 @@ class Gateway:
             said = f"cannot be reached ({error or 'no answer'}); start it, or the gateway with another --upstream"
             raise self._fault(said, "upstream_unreachable") from error
         except httpx.TransportError as error:
-            raise self._fault(f"broke the connection off ({type(error).__name__})", "upstream_failed") from error
+            raise self._broken_off(error) from error
+
+    async def _all_of(self, reply: httpx.Response) -> bytes:
+        """The whole body of an answer.  Raises ApiError 502 where the upstream breaks off in the middle of it."""
+        try:
+            return await reply.aread()
+        except httpx.TransportError as error:
+            raise self._broken_off(error) from error
+
+    def _broken_off(self, error: httpx.TransportError) -> ApiError:
+        return self._fault(f"broke the connection off ({type(error).__name__})", "upstream_failed")
 
     def _fault(self, said: str, code: str) -> ApiError:
         return ApiError(502, f"the gateway's upstream {self.upstream} {said}", code=code, kind="server_error")
 
-    def _headers(self, headers: Headers) -> list[tuple[str, str]]:
-        """The client's headers as the upstream gets them."""
-        named = {name.strip().lower() for name in headers.get("connection", "").split(",")}
-        kept = [(name, value) for name, value in headers.items() if name not in _HOP | named]
+    def _headers(self, headers: Headers) -> list[tuple[bytes, bytes]]:
+        """The client's headers as the upstream gets them, byte by byte: not all that clients send is ASCII."""
+        left_out = _HOP | {name.strip().lower() for name in headers.get("connection", "").split(",")}
         if self.key is not None or self.keys is not None:
-            kept = [(name, value) for name, value in kept if name not in ("authorization", "api-key", "x-api-key")]
+            left_out |= {"authorization", "api-key", "x-api-key"}
+        kept = [(name, value) for name, value in headers.raw if name.decode("latin-1").lower() not in left_out]
         if self.key is not None:
-            kept.append(("authorization", f"Bearer {self.key}"))
-        return [*kept, ("accept-encoding", "identity")]
+            kept.append((b"authorization", f"Bearer {self.key}".encode()))
+        return [*kept, (b"accept-encoding", b"identity")]
 
     def _admit(self, key: Key | None) -> Account | None:
         """The account of who asks.  Raises ApiError 429 for a key that has asked or spent too much."""
