@@ -334,6 +334,18 @@ def test_other_routes_and_headers_are_passed_on(tmp_path):
     assert traces(tmp_path) == []
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completion%73", "/v1/%63hat%2Fcompletions"])
+def test_a_route_is_known_however_its_path_is_written(tmp_path, path):
+    upstream = Fake(lambda _: whole())
+
+    async def act(http):
+        return (await http.post(path, json=HELLO)).status_code
+
+    assert through(gateway(tmp_path, upstream), act) == 200
+    assert upstream.lines == [f"POST {path}"], "it is passed on as the client wrote it"
+    assert [trace.response for trace in traces(tmp_path)] == ["hello"]
+
+
 def test_headers_that_are_not_ascii_are_passed_on_byte_by_byte(tmp_path):
     got = []
 

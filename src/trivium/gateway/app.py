@@ -86,7 +86,9 @@ class Gateway:
         account = self._admit(key)
         body = await request.body()
         path = _path(request)
-        asked = read(ROUTES[path], body) if request.method == "POST" and path in ROUTES else None
+        # A path may be written in several ways, and the upstream reads them all.
+        route = ROUTES.get(request.scope["path"].removeprefix("/v1")) if request.method == "POST" else None
+        asked = None if route is None else read(route, body)
         named = _name(request)
         talk = None if asked is None else self.book.begin(asked, key.name if key else "", named)
         ends = AsyncExitStack()

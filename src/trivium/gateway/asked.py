@@ -15,7 +15,7 @@ import orjson
 
 Route = Literal["chat", "text"]
 ROUTES: Mapping[str, Route] = {"/chat/completions": "chat", "/completions": "text"}
-"""What is recorded, by the path after `/v1`."""
+"""What is recorded, by the path after `/v1`, decoded."""
 REFUSING = frozenset({400, 422, 500, 501})
 """The statuses by which servers say that they do not know a field, or not together with another."""
 IDS, LOGPROBS, USAGE = "return_token_ids", "logprobs", "stream_options"
