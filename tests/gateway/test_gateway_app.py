@@ -525,6 +525,121 @@ def test_tokens_of_a_day_are_counted(tmp_path):
     assert through(made, act) == [200, 429]
 
 
+def spent_by_a_key(folder, upstream, act, **options):
+    """Tokens that are booked to a key when `act` has asked with it."""
+    file = KeyFile(folder / "keys.json")
+    secret = file.create("ann", tokens_per_day=10**6)
+    made = gateway(folder / "run", upstream, keys=file, **options)
+    through(made, act, headers={"authorization": f"Bearer {secret}"})
+    return made.spending.spent(file.keys()[0])
+
+
+STREAM = HELLO | {"stream": True}
+LOGPROB = {"content": [{"token": "h", "logprob": -0.5}]}
+PIECES = [{"delta": {"reasoning_content": "hm"}}, {"delta": {"content": "hello "}, "logprobs": LOGPROB},
+          {"delta": {"content": "world"}, "logprobs": LOGPROB, "token_ids": [7]}]  # fmt: skip
+
+
+@pytest.mark.parametrize(("pieces", "sampled"), [
+    (VLLM, 4), ([VLLM[1], VLLM[3]], 4), (PIECES[:1], len("<think>\nhm\n</think>\n")),
+    (PIECES[:2], len("<think>\nhm\n</think>\n") + 1), (PIECES, 2),
+    ([{"delta": {"content": "h\u00e9"}}, {"index": 1, "delta": {"content": "llo"}}], 6), ([], None),
+])  # fmt: skip
+@pytest.mark.parametrize("ids", [[1, 5, 6], None])
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_stream_that_tells_no_usage_is_not_free(tmp_path, pieces, sampled, ids, ends):
+    """Closed before its last event, or from an upstream that refuses to count: what is known is booked."""
+    status, headers, chunks = events([{"choices": [piece], "prompt_token_ids": ids} for piece in pieces])
+    said = b"".join(chunks[:-1]) or b": ping\n\n"
+
+    def answer(asked):
+        if "stream_options" in asked:
+            return refused("stream_options: unknown")
+        return status, headers, [said, b"" if ends else b"data: {}\n\n"]
+
+    upstream = Fake(answer, gate=None if ends else asyncio.Event())
+
+    async def act(http):
+        async with http.stream("POST", "/v1/chat/completions", json=STREAM) as reply:
+            if ends:
+                await reply.aread()
+            else:
+                await anext(reply.aiter_bytes())
+        if not ends:
+            await asyncio.wait_for(upstream.left.wait(), 5)
+
+    prompt = len(ids) if ids and pieces else len(httpx.Request("POST", "http://h", json=STREAM).content)
+    assert spent_by_a_key(tmp_path, upstream, act) == prompt + (len(said) if sampled is None else sampled)
+
+
+@pytest.mark.parametrize("headers_first", [True, False])
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_whole_answer_that_is_not_waited_for_is_not_free_and_not_recorded(tmp_path, headers_first, leaves):
+    asking = asyncio.Event()
+
+    async def upstream(scope, receive, send):
+        asking.set()
+        if headers_first:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    body = HELLO | {"max_tokens": 50, "n": 2}
+
+    async def act(http):
+        if not leaves:
+            assert (await http.post("/v1/chat/completions", json=body)).status_code == 504
+            return
+        task = asyncio.create_task(http.post("/v1/chat/completions", json=body))
+        await asking.wait()
+        await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    prompt = len(httpx.Request("POST", "http://h", json=body).content)
+    assert spent_by_a_key(tmp_path, upstream, act, seconds=60 if leaves else 0.1) == prompt + 100
+    assert traces(tmp_path / "run") == []
+
+
+def test_a_stream_that_nobody_begins_to_read_is_not_free(tmp_path):
+    async def act(http):
+        async def leave(message):
+            raise ConnectionError
+
+        body, headers = [json.dumps(STREAM).encode()], [(b"authorization", http.headers["authorization"].encode())]
+
+        async def receive():
+            return {"type": "http.request", "body": body.pop()} if body else await asyncio.sleep(60)
+
+        scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "raw_path": b"/v1/chat/completions",
+                 "query_string": b"", "headers": headers}  # fmt: skip
+        with pytest.raises(ConnectionError):
+            await http._transport.app(scope, receive, leave)
+
+    assert spent_by_a_key(tmp_path, Fake(lambda _: vllm(4)), act) == len(json.dumps(STREAM))
+
+
+@pytest.mark.parametrize(("usage", "booked"), [
+    ({"total_tokens": 11}, 11), ({"prompt_tokens": 4, "completion_tokens": 5}, 9), ({"total_tokens": 0}, None),
+    ({"total_tokens": -5}, None), ({"total_tokens": "many"}, None), (None, None),
+])  # fmt: skip
+def test_a_whole_answer_is_booked_as_the_upstream_counts_or_by_its_bytes(tmp_path, usage, booked):
+    async def act(http):
+        await http.post("/v1/chat/completions", json=HELLO)
+
+    prompt = len(httpx.Request("POST", "http://h", json=HELLO).content)
+    spent = spent_by_a_key(tmp_path, Fake(lambda _: whole(usage=usage)), act)
+    assert spent == (prompt + len("hello") if booked is None else booked)
+
+
+@pytest.mark.parametrize("answer", [refused("no"), (302, {"location": "http://h"}, [b"x"])])
+def test_what_the_upstream_refuses_takes_no_tokens(tmp_path, answer):
+    async def act(http):
+        await http.post("/v1/chat/completions", json=HELLO)
+
+    assert spent_by_a_key(tmp_path, Fake(lambda _: answer), act) == 0
+
+
 def test_a_page_from_elsewhere_cannot_ask(tmp_path):
     async def act(http):
         return await http.get("/v1/models", headers={"host": "evil.example"})

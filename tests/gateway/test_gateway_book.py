@@ -302,7 +302,8 @@ def test_one_book_has_one_writer(tmp_path):
 
 NAMES = (
     "choices index delta message content logprobs token_ids tool_calls usage function arguments name text error role "
-    "prompt_token_ids finish_reason token_logprobs logprob completion_tokens function_call id"
+    "prompt_token_ids finish_reason token_logprobs logprob completion_tokens function_call id "
+    "prompt_tokens total_tokens"
 )
 SAID = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=4),
@@ -324,6 +325,7 @@ def test_nothing_that_is_sent_can_break_it(answers, asks, route):
         if isinstance(answer, dict):
             reply.add(copy.deepcopy(answer))
             strip(answer, frozenset({"return_token_ids", "logprobs", "stream_options"}))
+    assert min(reply.total_tokens, reply.sampled_tokens, reply.read_tokens(asked), asked.most_sampled) >= 0
     with tempfile.TemporaryDirectory() as place:
         book = Book(Path(place))
         for _ in range(2):

@@ -90,22 +90,27 @@ class Gateway:
         route = ROUTES.get(request.scope["path"].removeprefix("/v1")) if request.method == "POST" else None
         asked = None if route is None else read(route, body)
         named = _name(request)
-        talk = None if asked is None else self.book.begin(asked, key.name if key else "", named)
+        hears = None
+        if asked is not None:
+            hears = Hears(self, asked, self.book.begin(asked, key.name if key else "", named), key, account)
         ends = AsyncExitStack()
         try:
             turn = ends.enter_context(self.turns.turn())
             async with attending(request.receive, turn), turn.clock():
                 reply, added = await self._put(request, path, body, asked, ends)
-                if asked is None or talk is None or not reply.is_success:
+                if hears is None or not reply.is_success:
                     return Relayed(reply, {}, aclosing(_pieces(reply)), request, turn, ends)
-                hears = Hears(self, asked, talk, added, key, account)
-                told = {NAMING: talk.conversation}
+                hears.added = added
+                ends.callback(hears.over)  # however it ends: also a stream that nobody has begun to read
+                told = {NAMING: hears.talk.conversation}
                 if _is(reply, "text/event-stream"):
                     return Relayed(reply, told, aclosing(hears.events(reply)), request, turn, ends)
                 content = hears.whole(await self._all_of(reply))
                 await ends.aclose()
                 return Response(content, reply.status_code, _passed_on(reply, told))
         except Stopped as stop:
+            if hears is not None:
+                hears.over(hears.asked.most_sampled)  # none of it has been heard, and it must not be free
             await ends.aclose()
             raise stop.error from stop
         except BaseException:
@@ -221,14 +226,16 @@ class Hears:
     gateway: Gateway
     asked: Asked
     talk: Talk
-    added: frozenset[str]
     key: Key | None
     account: Account | None
+    added: frozenset[str] = field(init=False, default=frozenset())
     reply: Reply = field(init=False, default_factory=Reply)
+    _heard: int = field(init=False, default=0)
     _over: bool = field(init=False, default=False)
 
     def whole(self, content: bytes) -> bytes:
         """What the client gets of an answer that came at once."""
+        self._heard = len(content)
         try:
             answer = orjson.loads(content)
         except orjson.JSONDecodeError:
@@ -245,6 +252,7 @@ class Hears:
         events = Events(self.asked, self.added, self.reply, self.over)
         try:
             async for data in reply.aiter_bytes():
+                self._heard += len(data)
                 if out := events.feed(data):
                     yield out
             if out := events.end():
@@ -252,21 +260,30 @@ class Hears:
         finally:
             self.over()
 
-    def over(self) -> None:
-        """Record the exchange, once.  A full disk does not keep the agent from its answer."""
+    def over(self, unheard: int = 0) -> None:
+        """Book and record the exchange, once; `unheard` tokens may have been sampled beside what was heard.
+
+        A full disk does not keep the agent from its answer.
+        """
         if self._over:
             return
         self._over = True
         if self.reply.tells_all:
             self.gateway.additions.learn(self.asked, self.added, self.added, tells_all=True)
         if self.key is not None and self.account is not None:
-            total = self.reply.usage.get("total_tokens")
-            self.account.settle(self.key, 0, total if isinstance(total, int) else 0)
+            self.account.settle(self.key, 0, self._taken() + unheard)
         try:
             self.gateway.book.record(self.talk, self.asked, self.reply)
         except Exception as error:
             self.gateway.lost += 1
             LOG.error("an exchange of %s was not recorded: %s", self.talk.conversation, error)
+
+    def _taken(self) -> int:
+        """Tokens as the upstream counted them, else a bound: what was not counted has as many as it has bytes."""
+        if counted := self.reply.total_tokens:
+            return counted
+        answered = self.reply.sampled_tokens if self.reply.choices else self._heard
+        return self.reply.read_tokens(self.asked) + answered
 
 
 class Relayed(Response):

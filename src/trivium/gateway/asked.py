@@ -58,6 +58,12 @@ class Asked:
         n = self.fields.get("n")
         return n if isinstance(n, int) and n > 0 else 1
 
+    @property
+    def most_sampled(self) -> int:
+        """Tokens that may be sampled, in all; 0 where the request does not say."""
+        said = (self.fields.get(name) for name in ("max_completion_tokens", "max_tokens"))
+        return next((most for most in said if type(most) is int and most > 0), 0) * self.n * len(self.prompts)
+
     def settings(self) -> dict[str, Any]:
         """How was sampled: every other field."""
         known = ("messages", "prompt", "tools", "functions", "model", "stream", "stream_options", "user", "metadata")

@@ -39,6 +39,16 @@ class Choice:
             return self.logprobs
         return next((found for found in (self.own_logprobs, self.logprobs) if len(found) == len(self.ids)), [])
 
+    @property
+    def tokens(self) -> int:
+        """How many were sampled: as ids or log-probs tell, and of what has neither as many as it has bytes."""
+        if self.ids:
+            return max(len(self.ids), len(self.logprobs))
+        # Some servers give log-probs of the content, and none of thoughts and calls.
+        uncounted = self.message | {"content": ""} if self.logprobs else self.message
+        said = text_of(uncounted) + ("" if self.logprobs else self.text)
+        return len(self.logprobs) + len(said.encode(errors="replace"))
+
     def said(self, route: str) -> str:
         return text_of(self.message) if route == "chat" else self.text
 
@@ -122,6 +132,26 @@ class Reply:
         for part in dicts(event.get("choices")):
             index = part.get("index")
             self.choices.setdefault(index if isinstance(index, int) else 0, Choice()).add(part)
+
+    @property
+    def total_tokens(self) -> int:
+        """What the upstream counted; 0 where it did not."""
+        total = self.usage.get("total_tokens")
+        parts = [self.usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+        counted: list[Any] = [total] if total else parts
+        return max(0, sum(counted)) if all(type(count) is int for count in counted) else 0
+
+    @property
+    def sampled_tokens(self) -> int:
+        """How many were sampled, from what was said."""
+        return sum(choice.tokens for choice in self.choices.values())
+
+    def read_tokens(self, asked: Asked) -> int:
+        """How many the prompts have, as their ids tell; without those as many as the request has bytes."""
+        firsts = [self.choices.get(i * asked.n) for i in range(len(asked.prompts))]
+        found = [first.prompt_ids or self.prompt_ids for first in firsts if first is not None]
+        known = [ids for ids in found if ids]
+        return sum(map(len, known)) if len(known) == len(firsts) else len(asked.body)
 
     @property
     def whole(self) -> bool:
