@@ -640,6 +640,35 @@ def test_what_the_upstream_refuses_takes_no_tokens(tmp_path, answer):
     assert spent_by_a_key(tmp_path, Fake(lambda _: answer), act) == 0
 
 
+UNCOUNTED = [
+    ("POST", "/v1/responses", b'{"input": "hi"}', 403, None), ("POST", "/v1/embeddings", b"{}", 403, None),
+    ("PUT", "/v1/chat/completions", b"{}", 403, None), ("POST", "/v1//chat/completions", b"{}", 403, None),
+    ("POST", "/v1/chat/completion%2573", b"{}", 403, None), ("POST", "/v1/chat/completions/", b"{}", 403, None),
+    ("POST", "/v1/chat/completions", b'{"messages": [], "x": NaN}', 400, "messages"),
+    ("POST", "/v1/chat/completions", json.dumps(HELLO).encode("utf-16"), 400, "messages"),
+    ("POST", "/v1/completions", b'{"prompt_embeds": "x"}', 400, "prompt"), ("GET", "/v1/models", b"", 200, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status", "param"), UNCOUNTED)
+def test_what_is_not_counted_is_not_for_a_key_with_tokens_a_day(tmp_path, method, path, body, status, param):
+    file = KeyFile(tmp_path / "keys.json")
+    secrets = [file.create("ann", tokens_per_day=10), file.create("bob", requests_per_minute=9)]
+    upstream = Fake(lambda _: whole())
+
+    async def act(http):
+        ask = [{"content": body, "headers": {"authorization": f"Bearer {secret}"}} for secret in secrets]
+        return [await http.request(method, path, **asked) for asked in ask]
+
+    limited, free = through(gateway(tmp_path / "run", upstream, keys=file), act)
+    assert (limited.status_code, free.status_code) == (status, 200)
+    assert len(upstream.lines) == (2 if status == 200 else 1)
+    if status != 200:
+        error = limited.json()["error"]
+        assert error["param"] == param
+        assert "tokens a day" in error["message"]
+
+
 def test_a_page_from_elsewhere_cannot_ask(tmp_path):
     async def act(http):
         return await http.get("/v1/models", headers={"host": "evil.example"})

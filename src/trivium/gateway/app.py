@@ -35,6 +35,8 @@ LOG = logging.getLogger("trivium.gateway")
 NAMING = "x-trivium-conversation"
 """The header by which a client names its conversation, and is told the name of one."""
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+"""What takes no tokens, whatever the path."""
 CONNECT_SECONDS = 20.0
 GONE = 499
 """The status of a request whose client left before it was read; nobody receives it."""
@@ -89,6 +91,8 @@ class Gateway:
         # A path may be written in several ways, and the upstream reads them all.
         route = ROUTES.get(request.scope["path"].removeprefix("/v1")) if request.method == "POST" else None
         asked = None if route is None else read(route, body)
+        if key is not None and key.tokens_per_day is not None and asked is None and request.method not in READING:
+            raise _uncounted(request, route)
         named = _name(request)
         hears = None
         if asked is not None:
@@ -378,6 +382,18 @@ def _path(request: Request) -> str:
     if ".." in parts or "." in parts or not path.startswith("/"):
         raise ApiError(400, "the path leads out of /v1", code="invalid_request")
     return path
+
+
+def _uncounted(request: Request, route: str | None) -> ApiError:
+    """The refusal of what could take any number of tokens from a key that has so many a day."""
+    if route is not None:
+        wanted = "messages" if route == "chat" else "prompt"
+        return bad(wanted, "this key has a limit of tokens a day, and what this body takes cannot be counted; send a "
+                   f"JSON object in UTF-8, not compressed, with {wanted} in it")  # fmt: skip
+    path = request.scope["path"]
+    return ApiError(403, f"{request.method} {path}: this key has a limit of tokens a day, and what is asked there is "
+                    "not counted; ask /v1/chat/completions or /v1/completions, or use a key without --tokens-per-day",
+                    code="not_counted")  # fmt: skip
 
 
 async def _pieces(reply: httpx.Response) -> AsyncGenerator[bytes, None]:
