@@ -671,9 +671,15 @@ def test_what_is_not_counted_is_not_for_a_key_with_tokens_a_day(tmp_path, method
 
 def test_a_page_from_elsewhere_cannot_ask(tmp_path):
     async def act(http):
-        return await http.get("/v1/models", headers={"host": "evil.example"})
+        simple = {"content-type": "text/plain", "origin": "https://evil.example"}
+        return [await http.get("/v1/models", headers={"host": "evil.example"}),
+                await http.post("/v1/chat/completions", content=json.dumps(HELLO), headers=simple)]  # fmt: skip
 
-    assert through(gateway(tmp_path, Fake(lambda _: whole())), act).status_code == 403
+    upstream = Fake(lambda _: whole())
+    said = through(gateway(tmp_path, upstream, key="sk-the-owners"), act)
+    assert [reply.json()["error"]["code"] for reply in said] == ["host_not_allowed", "origin_not_allowed"]
+    assert upstream.lines == []
+    assert traces(tmp_path) == []
 
 
 # Scores

@@ -19,6 +19,7 @@ from trivium.search.driver import solve
 from trivium.serve.app import build
 from trivium.serve.aside import Aside
 from trivium.serve.asked import Defaults
+from trivium.serve.keys import KeyFile
 from trivium.serve.models import Models
 from trivium.types import Message, Problem, Question, Sampling
 
@@ -503,6 +504,38 @@ def test_a_page_from_elsewhere_is_not_let_in():
         return [(await http.get("/v1/models", headers={"host": host})).status_code for host in hosts]
 
     assert with_http(serving(), act) == [403, 200, 200, 200]
+
+
+FOREIGN = ["https://evil.example", "http://localhost.evil.example:8000", "http://127.0.0.1@evil.example", "null", "",
+           "http://[::1", "localhost", "chrome-extension://abc"]  # fmt: skip
+OWN = [None, "http://localhost:3000", "http://127.0.0.1:8000", "http://[::1]:8000", "HTTP://LOCALHOST"]
+
+
+@pytest.mark.parametrize(("origin", "status"), [*((o, 403) for o in FOREIGN), *((o, 200) for o in OWN)])
+def test_a_page_from_elsewhere_cannot_post(origin, status):
+    """A simple request needs no leave of the server: browsers send it, and only keep the answer from the page."""
+    policy = Drip(sums())
+
+    async def act(http):
+        headers = {"content-type": "text/plain"} | ({} if origin is None else {"origin": origin})
+        said = [await http.post("/v1/chat/completions", content=json.dumps(CHAT), headers=headers)]
+        return [*said, await http.get("/v1/models", headers=headers)]
+
+    said, read = with_http(serving(policy), act)
+    assert read.status_code == status
+    if status == 403:
+        assert (said.status_code, said.json()["error"]["code"]) == (403, "origin_not_allowed")
+        assert repr(origin) in said.json()["error"]["message"]
+
+
+def test_with_keys_a_page_may_be_from_anywhere(tmp_path):
+    file = KeyFile(tmp_path / "keys.json")
+    headers = {"authorization": f"Bearer {file.create('ann')}", "origin": "https://chat.example"}
+
+    async def act(http):
+        return (await http.get("/v1/models", headers=headers)).status_code
+
+    assert with_http(serving(keys=file), act) == 200
 
 
 def test_endless_samples_end_where_the_server_says():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from urllib.parse import urlsplit
 
 from trivium.errors import UserError
 
@@ -23,6 +24,17 @@ def foreign_name(header: str) -> str | None:
     """
     host = header.rsplit(":", 1)[0] if "]" not in header else header[1 : header.index("]")]
     return host if host and not is_loopback(host) else None
+
+
+def is_foreign(origin: str) -> bool:
+    """Whether a request's Origin header names another place than this machine.
+
+    A browser sends it with whatever a page posts, `null` where it does not say which page.
+    """
+    try:
+        return not is_loopback(urlsplit(origin).hostname or "")
+    except ValueError:
+        return True
 
 
 def bound(host: str, port: int) -> socket.socket:

@@ -213,7 +213,7 @@ def build(server: Server) -> FastAPI:
     refusals: dict[int | str, dict[str, Any]] = {
         status: {"model": wire.ErrorReply, "description": said}
         for status, said in {
-            400: "a field cannot be as it is", 401: "no valid key", 403: "not a name of this machine",
+            400: "a field cannot be as it is", 401: "no valid key", 403: "a name or page from elsewhere",
             408: "it did not arrive in time", 413: "too large", 429: "a limit of the key", 503: "too busy, or stopping",
         }.items()
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Who may come in: the host a request names, its key and its size are looked at before anything reads it."""
+"""Who may come in: the host and origin a request names, its key and its size are looked at before anything reads it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import orjson
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from trivium.serve.address import foreign_name
+from trivium.serve.address import foreign_name, is_foreign
 from trivium.serve.errors import ApiError
 from trivium.serve.keys import Key, KeyFile
 
@@ -26,8 +26,11 @@ class Door:
     the reply has too; counts what becomes of each.
 
     Without `keys` everybody on this machine may come in, but only under a loopback name: a page from elsewhere whose
-    name was made to point here has another.  `count` is told the path, the status and the seconds; a route that knows
-    better what became of a request leaves it in `scope["state"]["status"]`.
+    name was made to point here has another.  Such a page can post to the loopback name too, though it is not let to
+    read the answer; its browser says where it is from.
+
+    `count` is told the path, the status and the seconds; a route that knows better what became of a request leaves it
+    in `scope["state"]["status"]`.
     """
 
     app: ASGIApp
@@ -103,6 +106,10 @@ class Door:
             if (host := foreign_name(headers.get("host", ""))) is not None:
                 raise ApiError(403, f"this server answers to names of this machine alone, not to {host!r}; start it "
                                "with a key to open it to others", code="host_not_allowed")  # fmt: skip
+            for origin in headers.getlist("origin"):
+                if is_foreign(origin):
+                    raise ApiError(403, f"this server answers to pages of this machine alone, not of {origin!r}; start "
+                                   "it with a key to open it to others", code="origin_not_allowed")  # fmt: skip
             return None
         scheme, _, secret = headers.get("authorization", "").partition(" ")
         key = self.keys.find(secret.strip()) if scheme.lower() == "bearer" else None
