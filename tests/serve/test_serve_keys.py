@@ -7,6 +7,7 @@ import json
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from trivium.serve.errors import ApiError
 from trivium.serve.keys import Key, KeyFile
 from trivium.serve.limits import Account, Spending
 from trivium.serve.models import Models
+from trivium.types import Usage
 
 CHAT = {"model": "demo", "messages": ASKED}
 TAKEN = len("user: What is 41 + 87 - 35?\nassistant: ") + len(SOLVED) + 1
@@ -134,6 +136,44 @@ def test_tokens_of_a_day_are_a_hard_limit_also_for_requests_at_once(tmp_path: Pa
     assert server.spending.spent(key) == 3 * TAKEN
 
 
+class Upstream(Scripted):
+    """A policy that cannot count a prompt and reads it once a sample, as endpoints that give one choice a request."""
+
+    encode = None
+
+    async def sample(self, request):
+        single = [replace(request, n=1, seed=request.seed + i) for i in range(request.n)]
+        drawn = [completion for one in single for completion in await Scripted.sample(self, one)]
+        return [replace(c, usage=Usage(PROMPT, 0, c.usage.sampled_tokens, 1)) for c in drawn]
+
+
+PROMPT = len(ASKED[0]["content"])
+BOUND = PROMPT + 8
+
+
+@pytest.mark.parametrize(("short", "status"), [(0, 200), (1, 429)])
+def test_a_prompt_that_is_read_once_a_sample_is_set_aside_once_a_sample(tmp_path: Path, short: int, status: int):
+    file = KeyFile(tmp_path / "keys.json")
+    secret = file.create("ann", tokens_per_day=4 * (BOUND + 10) - short)
+    server = serving(Upstream(endless), keys=file)
+
+    async def act(http):
+        body = CHAT | {"n": 4, "max_tokens": 10}
+        return await http.post("/v1/chat/completions", json=body, headers=bearer(secret))
+
+    assert with_http(server, act).status_code == status
+    [key] = file.keys()
+    assert server.spending.spent(key) == (4 * (PROMPT + 10) if status == 200 else 0)
+
+
+def test_a_budget_of_plain_sampling_has_room_for_a_prompt_a_sample():
+    async def act(http):
+        body = CHAT | {"n": 4, "budget": {"total_tokens": 4 * (BOUND + 10)}}
+        return (await http.post("/v1/chat/completions", json=body)).json()["usage"]
+
+    assert with_http(serving(Upstream(endless)), act)["total_tokens"] == 4 * (PROMPT + 10)
+
+
 def test_a_method_gets_what_is_left_as_its_budget(tmp_path: Path):
     file = KeyFile(tmp_path / "keys.json")
     secret = file.create("ann", tokens_per_day=400)
@@ -151,11 +191,12 @@ def test_a_method_gets_what_is_left_as_its_budget(tmp_path: Path):
     assert server.spending.spent(key) <= 400
 
 
-def test_a_client_that_leaves_pays(tmp_path: Path):
+@pytest.mark.parametrize(("kind", "prompts"), [(Scripted, TAKEN - len(SOLVED) - 1), (Upstream, 3 * BOUND)])
+def test_a_client_that_leaves_pays(tmp_path: Path, kind: type[Scripted], prompts: int):
     file = KeyFile(tmp_path / "keys.json")
     secret = file.create("ann", tokens_per_day=10**6)
 
-    class Held(Scripted):
+    class Held(kind):
         async def sample(self, request):
             await asyncio.sleep(60)
             raise AssertionError
@@ -163,7 +204,7 @@ def test_a_client_that_leaves_pays(tmp_path: Path):
     server = serving(Held(endless), keys=file)
 
     async def act(http):
-        body = CHAT | {"max_tokens": 100}
+        body = CHAT | {"max_tokens": 100, "n": 3}
         asking = asyncio.create_task(http.post("/v1/chat/completions", json=body, headers=bearer(secret)))
         await asyncio.sleep(0.01)
         asking.cancel()
@@ -171,7 +212,7 @@ def test_a_client_that_leaves_pays(tmp_path: Path):
 
     with_http(server, act)
     [key] = file.keys()
-    allowed = TAKEN - len(SOLVED) - 1 + 100
+    allowed = prompts + 3 * 100
     assert server.spending.spent(key) == allowed, "prompt and all that it was allowed"
     assert server.account(key).left(key) == 10**6 - allowed
 

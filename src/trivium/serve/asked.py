@@ -71,7 +71,7 @@ class Asked:
         if self.method is not None:
             total = None if self.budget is None else self.budget.total_tokens
             return None if total is None else total * self.n
-        prompts = sum(prompt_tokens(self.served.policy, request) for request in self.requests)
+        prompts = sum(most_read(self.served.policy, request) for request in self.requests)
         return prompts + len(self.requests) * self.n * self.sampling.max_tokens
 
     def within(self, tokens: int) -> Asked:
@@ -149,6 +149,16 @@ def prompt_tokens(policy: Policy, request: Request) -> int:
     if ids is None:
         return sum(len(m.content.encode()) for m in request.messages) + 8 * len(request.messages)
     return len(ids)
+
+
+def most_read(policy: Policy, request: Request) -> int:
+    """The most that can be read for a request: its prompt, or one a sample where an upstream may be asked for each."""
+    return prompt_tokens(policy, request) * (1 if counts(policy) else request.n)
+
+
+def counts(policy: Policy) -> bool:
+    """Whether a policy can tell how long a prompt is before it is read."""
+    return getattr(policy, "encode", None) is not None
 
 
 def prompt_ids(policy: Policy, request: Request) -> tuple[int, ...] | None:
@@ -289,7 +299,7 @@ def _capped(
     if budget.sampled_tokens is not None:
         room = min(room, budget.sampled_tokens)
     if budget.total_tokens is not None:
-        room = min(room, budget.total_tokens - prompt_tokens(policy, Request(messages)))
+        room = min(room, budget.total_tokens - most_read(policy, Request(messages, sampling, n)))
     if room < n:
         raise bad("budget", f"it leaves {max(0, room)} tokens for {n} samples; expected one each at least")
     return sampling.but(max_tokens=room // n)

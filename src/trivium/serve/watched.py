@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from trivium.policies.pieces import Piece, Streams, before_stop
 from trivium.serve.around import Around
-from trivium.serve.asked import prompt_tokens
+from trivium.serve.asked import most_read, prompt_tokens
 from trivium.types import Completion, Policy, Request, Segment, Usage
 
 
@@ -97,7 +97,7 @@ class Watched(Around):
         return scores
 
     def _lose(self, request: Request, sampled: int, prompt: bool = True) -> None:
-        read = prompt_tokens(self._policy, request) if prompt else 0
+        read = most_read(self._policy, request) if prompt else 0
         self.tally.lost += Usage(prompt_tokens=read, sampled_tokens=sampled)
 
     async def close(self) -> None:
