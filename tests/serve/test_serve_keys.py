@@ -191,6 +191,44 @@ def test_a_method_gets_what_is_left_as_its_budget(tmp_path: Path):
     assert server.spending.spent(key) <= 400
 
 
+def test_a_method_whose_prompts_cannot_be_counted_is_refused_where_tokens_are_limited(tmp_path: Path):
+    file = KeyFile(tmp_path / "keys.json")
+    limited, free = file.create("ann", tokens_per_day=10**6), file.create("bob")
+    server = serving(Upstream(sums()), keys=file)
+
+    async def act(http):
+        vote = CHAT | {"model": "demo+vote:n=4"}
+        asks = [(vote, limited), (vote | {"stream": True}, limited), (vote | {"budget": {"total_tokens": 10**6}}, free),
+                (CHAT, limited), (vote, free)]  # fmt: skip
+        return [await http.post("/v1/chat/completions", json=body, headers=bearer(key)) for body, key in asks]
+
+    *refused, plain, unlimited = with_http(server, act)
+    assert [(reply.status_code, reply.json()["error"]["param"]) for reply in refused] == [
+        (400, "model"), (400, "model"), (400, "budget.total_tokens"),
+    ]  # fmt: skip
+    first, _, third = (reply.json()["error"]["message"] for reply in refused)
+    assert "this key has a limit of tokens a day" in first
+    assert "ask for demo by itself" in first
+    assert "limit budget.sampled_tokens" in third
+    assert [plain.status_code, unlimited.status_code] == [200, 200]
+
+
+def test_a_voice_whose_prompts_cannot_be_counted_is_no_fault_of_the_messages(tmp_path: Path):
+    file = KeyFile(tmp_path / "keys.json")
+    secret = file.create("ann", tokens_per_day=10**6)
+    server = serving(keys=file)
+    server.models = Models(server.models.policies, (), {"second": Upstream(sums(), name="second")})
+
+    async def act(http):
+        body = CHAT | {"model": "demo+route"}
+        return await http.post("/v1/chat/completions", json=body, headers=bearer(secret))
+
+    said = with_http(server, act)
+    assert (said.status_code, said.json()["error"]["param"]) == (400, "model")
+    assert "second cannot count a prompt" in said.json()["error"]["message"]
+    assert "what its key may take in a day" in said.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(("kind", "prompts"), [(Scripted, TAKEN - len(SOLVED) - 1), (Upstream, 3 * BOUND)])
 def test_a_client_that_leaves_pays(tmp_path: Path, kind: type[Scripted], prompts: int):
     file = KeyFile(tmp_path / "keys.json")

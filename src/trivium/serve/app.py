@@ -21,9 +21,9 @@ from starlette.types import Receive, Scope, Send
 from trivium import __version__
 from trivium.serve import wire
 from trivium.serve.answer import Heading, answered, failed, reply
-from trivium.serve.asked import Asked, Defaults, of_chat, of_text
+from trivium.serve.asked import Asked, Defaults, counts, of_chat, of_text
 from trivium.serve.door import Door
-from trivium.serve.errors import ApiError, field_name
+from trivium.serve.errors import ApiError, field_name, unsupported
 from trivium.serve.keys import Key, KeyFile
 from trivium.serve.limits import Account, Spending
 from trivium.serve.metrics import Metrics
@@ -100,6 +100,7 @@ class Work:
         if left is None:
             return
         if self.asked.method is not None:
+            self._need_counts()
             most = self.asked.most_tokens()
             if most is None or most > left >= self.asked.n:
                 self.asked = self.asked.within(left)
@@ -107,6 +108,14 @@ class Work:
         assert most is not None
         account.set_aside(self.key, most)
         self._aside = most
+
+    def _need_counts(self) -> None:
+        """Refuse what cannot be kept within a number of tokens."""
+        name = self.asked.served.policy_name
+        if not counts(self.asked.served.policy):
+            raise unsupported("model", f"this key has a limit of tokens a day, and a method over {name} cannot be held "
+                              f"to it, as {name} cannot count a prompt before it is sent; ask for {name} by itself, or "
+                              "use a key without --tokens-per-day")  # fmt: skip
 
     async def whole(self, request: Request) -> Response:
         try:

@@ -104,6 +104,9 @@ def of_chat(body: ChatRequest, models: Models, defaults: Defaults) -> Asked:
         for i in range(asked.n)
     )
     fields = {} if body.budget is None else body.budget.model_dump(exclude_none=True)
+    if "total_tokens" in fields and not counts(served.policy):
+        raise unsupported("budget.total_tokens", f"{served.policy_name} cannot count a prompt before it is sent; limit "
+                          "budget.sampled_tokens or budget.calls")  # fmt: skip
     # Its own temperature goes to the method; what it samples at the run's is at 1, as everywhere.
     return replace(
         asked, method=served.method(body.temperature), problems=problems, budget=Budget(**fields) if fields else None,

@@ -54,6 +54,9 @@ def of_user_error(error: UserError, prompt: str, given: Collection[str]) -> ApiE
         return bad(prompt, str(error), "context_length_exceeded")
     said = str(error)
     blamed = next((f for f in ("top_k", "top_p", "logprobs", "seed", "budget") if f in given and f in said), None)
+    if "total_tokens" in said:
+        blamed = "budget" if "budget" in given else "model"
+        said += " (total_tokens is limited by the request's budget, or by what its key may take in a day)"
     if blamed is None:
         blamed = prompt if "prompt" in said else "model"
     return ApiError(400, said, param=blamed, code="unsupported_value")
