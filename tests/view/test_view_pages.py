@@ -366,7 +366,7 @@ def test_a_curve_is_read_zoomed_and_leads_to_the_samples_behind_it(visit: Visit)
     read = chart.locator(".tip").inner_text()
     assert re.search(r"step \d+", read)
     assert re.search(r"outcome", read)
-    other = visit.page.locator("figure", has=visit.page.locator("h3", has_text=re.compile("^Entropy$")))
+    other = visit.page.locator("figure", has=visit.page.locator("h3", has_text=re.compile("^Entropy, trained tokens$")))
     assert re.search(r"step (\d+)", read)[0] in other.locator(".tip").inner_text(), (
         "charts of one stage are read together"
     )

@@ -89,7 +89,7 @@ LEASH: dict[Level, float] = {"token": 0.01, "step": 0.1, "response": 0.3}
 @dataclass(frozen=True)
 class Size:
     """`samples` for each of `prompts`, drawn once; `steps` of `batch` responses; a beam of `width` on `searched`
-    questions.  The lesson's last task is the one that is learned and tested.
+    questions.  The lesson's last task is the one that is learned and tested.  `coarse_lr` is for steps and responses.
     """
 
     lesson: Lesson = Lesson(TASKS, "100k", 2000, 500, lr=8e-3, offset=1_000_000)
@@ -98,10 +98,8 @@ class Size:
     steps: int = 80
     batch: int = 32
     lr: float = 1e-5
-    step_lr: float = 3e-5
-    response_lr: float = 3e-5
+    coarse_lr: float = 3e-5
     critic_lr: float = 1e-3
-    beta: float = 0.03
     imitating: float = 1e-4
     preferring: float = 3e-6
     width: int = 3
@@ -113,7 +111,7 @@ SMALL = Lesson(("sums:terms=3,digits=1",), "30k", 128, 40, 16, 8e-3)
 SIZES = {
     "smoke": Size(SMALL, 4, 4, 2, 8, width=2, test=4, searched=2),
     "lab": Size(),
-    "full": Size(Lesson(TASKS), 10_000, 10, 800, 128, 5e-6, 5e-6, 5e-6, 5e-6, 0.03, 1e-5, 5e-7, 7, 1000, 1000),
+    "full": Size(Lesson(TASKS), 10_000, 10, 800, 128, 5e-6, 5e-6, 5e-6, 1e-5, 5e-7, 7, 1000, 1000),
 }
 
 
@@ -129,10 +127,9 @@ def learned(lab: Lab[Size], level: Level = "token", coin: bool = False) -> tuple
     def make(inner: Lab[Size]) -> tuple[dict[str, Any], dict[str, Any]]:
         s, made, rows = inner.size, base(inner, inner.size.lesson), inner.data("samples", sampled)
         rows = shuffled_outcomes(rows, inner.seed) if coin else rows
-        lr = {"token": s.lr, "step": s.step_lr, "response": s.response_lr}[level]
         judge = fit_bellman(
-            inner, made, rows, steps=s.steps, batch=s.batch, lr=lr, critic_lr=s.critic_lr, level=level, beta=s.beta,
-            leash=LEASH[level],
+            inner, made, rows, lr=s.lr if level == "token" else s.coarse_lr, critic_lr=s.critic_lr, steps=s.steps,
+            batch=s.batch, level=level, leash=LEASH[level],
         )  # fmt: skip
         return weights(made), judge.model.state_dict()
 
