@@ -44,6 +44,8 @@ Details that matter
   steps with a quarter of discussions mended 12 of 57.  So half of what agents go on with is discussions.
 - The discussions to learn from and the convincing samples are made of training questions alone.  Seats are in the order
   of dev accuracy, which breaks ties.
+- The task has few questions: those of 20 seeds are the same ones again and again.  Intervals of lines of the ledger
+  without `questions` do not know it, and may be too narrow.
 
 At full size
 ------------

@@ -41,6 +41,8 @@ Details that matter
 - Half of all training questions are set aside for the search, so that planners see about the mixture of kinds that the
   test has; what the lesson left over had a fifth of its late products (`lab.ways.aside`).  The success rate that
   chose a label is too high by selection (the winner's curse) and is never reported.
+- Questions of small numbers are few, and come again with other seeds.  Intervals of lines of the ledger without
+  `questions` do not know it, and may be too narrow.
 
 At full size
 ------------
