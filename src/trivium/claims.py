@@ -148,15 +148,13 @@ def effect(results: Results, better: str, worse: str, metric: str, *, lower: boo
     drawn = clustered_bootstrap([[(d, 1) for d in stratum] for stratum in strata])
     by_seed = tuple(sum(stratum) / len(stratum) for stratum in strata if stratum)
     mean = sum(by_seed) / len(by_seed)
-    lows, highs = [drawn.low], [drawn.high]
+    intervals = [(drawn.low, drawn.high)]
     if len(asked) < drawn.n:
         shared = clustered_bootstrap([[(sum(found), len(found)) for found in asked.values()]])
-        lows.append(shared.low)
-        highs.append(shared.high)
+        intervals.append((shared.low, shared.high))
     if len(by_seed) > 1:
-        low, high = student_interval(by_seed)
-        lows.append(low)
-        highs.append(high)
+        intervals.append(student_interval(by_seed))
+    lows, highs = zip(*intervals, strict=True)
     return Effect(mean, min(lows), max(highs), by_seed, drawn.n, len(asked))
 
 

@@ -213,17 +213,21 @@ def test_a_method_whose_prompts_cannot_be_counted_is_refused_where_tokens_are_li
     assert [plain.status_code, unlimited.status_code] == [200, 200]
 
 
-def test_a_voice_whose_prompts_cannot_be_counted_is_no_fault_of_the_messages(tmp_path: Path):
-    file = KeyFile(tmp_path / "keys.json")
-    secret = file.create("ann", tokens_per_day=10**6)
-    server = serving(keys=file)
-    server.models = Models(server.models.policies, (), {"second": Upstream(sums(), name="second")})
+def routed(server, second: Scripted, secret: str):
+    """What a key is answered that asks for a cascade with a second voice."""
+    server.models = Models(server.models.policies, (), {"second": second})
 
     async def act(http):
         body = CHAT | {"model": "demo+route"}
         return await http.post("/v1/chat/completions", json=body, headers=bearer(secret))
 
-    said = with_http(server, act)
+    return with_http(server, act)
+
+
+def test_a_voice_whose_prompts_cannot_be_counted_is_no_fault_of_the_messages(tmp_path: Path):
+    file = KeyFile(tmp_path / "keys.json")
+    secret = file.create("ann", tokens_per_day=10**6)
+    said = routed(serving(keys=file), Upstream(sums(), name="second"), secret)
     assert (said.status_code, said.json()["error"]["param"]) == (400, "model")
     assert "second cannot count a prompt" in said.json()["error"]["message"]
     assert "what its key may take in a day" in said.json()["error"]["message"]
@@ -259,13 +263,7 @@ def test_voices_are_paid_for_too(tmp_path: Path):
     file = KeyFile(tmp_path / "keys.json")
     secret = file.create("ann")
     server = serving(keys=file)
-    server.models = Models(server.models.policies, (), {"second": Drip(sums(), name="second")})
-
-    async def act(http):
-        body = CHAT | {"model": "demo+route"}
-        return await http.post("/v1/chat/completions", json=body, headers=bearer(secret))
-
-    said = with_http(server, act)
+    said = routed(server, Drip(sums(), name="second"), secret)
     [key] = file.keys()
     assert said.json()["usage"]["spent"]["calls"] > 1
     assert server.spending.spent(key) == said.json()["usage"]["total_tokens"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import typer
 
 from trivium.cli.output import print_json, print_paragraph
-from trivium.cli.verdicts import ledger_lines
-from trivium.store.ledger import LEDGER, current
+from trivium.cli.verdicts import headlines
+from trivium.store.ledger import LEDGER
 
 
 def command(
@@ -21,9 +21,7 @@ def command(
     from trivium.recipes import parts, sections
     from trivium.recipes.papers import papers, search
 
-    verdict: dict[str, str] = {}
-    for (slug, _), line in current(ledger_lines(ledger)).items():
-        verdict.setdefault(slug, line["verdict"])  # the first claim of a recipe is its headline
+    verdict = headlines(ledger)
     texts = {
         entry.slug: " ".join(["recipe", *sections(entry).values(), *parts(entry), verdict.get(entry.slug, "")])
         for entry in papers()

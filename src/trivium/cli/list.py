@@ -8,9 +8,9 @@ import typer
 
 from trivium.cli.names import KINDS, described
 from trivium.cli.output import print_columns, print_json
-from trivium.cli.verdicts import ledger_lines
+from trivium.cli.verdicts import headlines
 from trivium.errors import UnknownName, UserError
-from trivium.store.ledger import LEDGER, current
+from trivium.store.ledger import LEDGER
 
 VERDICTS = ("confirmed", "refuted", "inconclusive", "none")
 
@@ -41,9 +41,7 @@ def _recipes(family: str | None, part: str | None, verdict: str | None, ledger: 
 
     if verdict and verdict not in VERDICTS:
         raise UnknownName("verdict", verdict, VERDICTS)
-    reached: dict[str, str] = {}
-    for (slug, _), line in current(ledger_lines(ledger)).items():
-        reached.setdefault(slug, line["verdict"])  # the first claim of a recipe is its headline
+    reached = headlines(ledger)
     known, used = entries(), {entry.slug: parts(entry) for entry in entries()}
     if family and family not in {entry.family for entry in known}:
         raise UnknownName("family", family, {entry.family for entry in known})

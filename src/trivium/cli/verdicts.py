@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trivium.store.ledger import read
+from trivium.store.ledger import current, read
 
 
 def ledger_lines(path: Path) -> list[dict[str, Any]]:
@@ -19,3 +19,11 @@ def ledger_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         print(f"trivium: no ledger at {path}, so no verdict is known; name one with --ledger FILE", file=sys.stderr)
     return lines
+
+
+def headlines(path: Path) -> dict[str, str]:
+    """The verdict on every recipe, by slug: that on the first claim which its last run decided.  Raises as above."""
+    found: dict[str, str] = {}
+    for (slug, _), line in current(ledger_lines(path)).items():
+        found.setdefault(slug, line["verdict"])
+    return found

@@ -252,17 +252,14 @@ class Hears:
         return orjson.dumps(answer) if changed else content
 
     async def events(self, reply: httpx.Response) -> AsyncGenerator[bytes, None]:
-        """What the client gets of a stream, as it comes.  However it ends, what was said is recorded."""
+        """What the client gets of a stream, as it comes."""
         events = Events(self.asked, self.added, self.reply, self.over)
-        try:
-            async for data in reply.aiter_bytes():
-                self._heard += len(data)
-                if out := events.feed(data):
-                    yield out
-            if out := events.end():
+        async for data in reply.aiter_bytes():
+            self._heard += len(data)
+            if out := events.feed(data):
                 yield out
-        finally:
-            self.over()
+        if out := events.end():
+            yield out
 
     def over(self, unheard: int = 0) -> None:
         """Book and record the exchange, once; `unheard` tokens may have been sampled beside what was heard.

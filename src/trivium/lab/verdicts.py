@@ -27,11 +27,12 @@ def verdicts(
     `policy` is what was trained at the full size.  `kept_from` are the commits of arms that ran before, by code that is
     the same.
     """
+    now = commit()
     shared = {
-        "kept_from": sorted({result.commit for result in results.values() if result.commit} - {commit()}),
+        "kept_from": sorted({result.commit for result in results.values() if result.commit} - {now}),
         "minutes": round(seconds(results) / 60 / cores(), 2),
         "configurations_tried": recipe.tried,
-        "commit": commit(),
+        "commit": now,
         "versions": versions(),
         "machine": machine(),
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

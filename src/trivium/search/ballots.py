@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
 from trivium.errors import BudgetExhausted, UserError
@@ -51,8 +51,8 @@ async def cast(
         chains = await lm.sample(question, n=n, temperature=temperature)
         return [ballot(chain, lm.answer(chain)) for chain in chains]
     if n is None:
-        lm.need_limit()
-    elif n < 1:
+        return [ballot async for ballot in one_by_one(question, lm, temperature=temperature, of=of)]
+    if n < 1:
         raise UserError(f"n={n} runs were asked for; expected 1 or more")
     method = inner_method(of)
 
@@ -65,19 +65,31 @@ async def cast(
         source = text if node is None else Chain(node, text, text, "stop", ())
         return Ballot(answer.value, source, allowance_left(lm) <= 0, answer)
 
-    if n is not None:
-        found = await lm.map(run, range(n))
-    else:
-        found, left = [], math.inf
-        while allowance_left(lm) < left:
-            left = allowance_left(lm)
-            found += await lm.map(run, range(1))
-            if found[-1] is None:
-                break  # what a run found no room for, the next would not find either; only the time would go on
-    ballots = [ballot for ballot in found if ballot is not None]
+    ballots = [ballot for ballot in await lm.map(run, range(n)) if ballot is not None]
     if not ballots:
         raise BudgetExhausted("the budget has no room for a run of the inner method")
     return ballots
+
+
+async def one_by_one(
+    question: Question, lm: LM, *, temperature: float, of: str | Method | None = None
+) -> AsyncIterator[Ballot]:
+    """Ballots until the budget is spent, each cast when what was done with the one before it is paid.
+
+    What one finds no room for, the next would not find either.  Raises BudgetExhausted when there is none at all,
+    UserError without a limit on tokens or seconds.
+    """
+    lm.need_limit()
+    left = math.inf
+    while allowance_left(lm) < left:
+        first, left = left == math.inf, allowance_left(lm)
+        try:
+            [ballot] = await cast(question, lm, n=1, temperature=temperature, of=of)
+        except BudgetExhausted:
+            if first:
+                raise
+            return
+        yield ballot
 
 
 def voting(ballots: Sequence[Ballot]) -> list[str | None]:

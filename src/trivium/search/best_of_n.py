@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
 from statistics import fmean
 from typing import Literal
 
-from trivium.errors import BudgetExhausted, UserError
-from trivium.search.ballots import Ballot, allowance_left, cast
+from trivium.errors import UserError
+from trivium.search.ballots import Ballot, cast, one_by_one
 from trivium.search.driver import Method
 from trivium.search.lm import LM, Scorer
 from trivium.search.value import ASKING
@@ -55,10 +54,10 @@ async def best_of_n(
             lm.offer(ballot.answer)
 
     if n is None and isinstance(by, str) and by.partition(":")[0] in ASKING:
-        async for i, ballot in _one_by_one(question, lm, temperature, of):
+        async for ballot in one_by_one(question, lm, temperature=temperature, of=of):
             if best is None:
                 lm.offer(ballot.answer)
-            await judge(i, ballot)
+            await judge(0, ballot)  # they come in order, and a later one has to be better
     else:
         ballots = await cast(question, lm, n=n, temperature=temperature, of=of)
         lm.offer(elect(ballots))
@@ -67,24 +66,6 @@ async def best_of_n(
         await lm.map(lambda item: judge(*item), enumerate(ballots))
     assert best is not None  # `cast` gives one at least, or raises
     return best.answer
-
-
-async def _one_by_one(
-    question: Question, lm: LM, temperature: float, of: str | Method | None
-) -> AsyncIterator[tuple[int, Ballot]]:
-    """Ballots until the budget is spent, each drawn when what was done with the one before it is paid."""
-    lm.need_limit()
-    left, i = math.inf, 0
-    while allowance_left(lm) < left:
-        left = allowance_left(lm)
-        try:
-            [ballot] = await cast(question, lm, n=1, temperature=temperature, of=of)
-        except BudgetExhausted:
-            if i == 0:
-                raise
-            return
-        yield i, ballot
-        i += 1
 
 
 async def _worth(question: Question, lm: LM, ballot: Ballot, by: str | Scorer, over: Over) -> float:
