@@ -184,6 +184,21 @@ def test_a_size_or_an_arm_that_is_not_there_is_named() -> None:
         Recipe("toy", Paper(0, ""), "", {"good": good}, {}, [Claim("", "goood", "good", 0.1)])
 
 
+def test_a_worker_takes_a_seed_that_no_other_is_busy_with() -> None:
+    """Two arms of one seed would wait for what is made once for it."""
+    waiting = [runner.Job("m", "s", arm, seed, "lab") for arm in ("a", "b") for seed in (0, 1, 2)]
+    first = runner._next(waiting, [])
+    second = runner._next(waiting, [first])
+    third = runner._next(waiting, [second])
+    assert [(job.arm, job.seed) for job in (first, second, third)] == [("a", 0), ("a", 1), ("a", 2)]
+    fourth = runner._next(waiting, [third])
+    fifth = runner._next(waiting, [third, fourth])
+    assert [(job.arm, job.seed) for job in (fourth, fifth)] == [("b", 0), ("b", 1)]
+    [last] = waiting
+    assert runner._next(waiting, [last]) is last
+    assert not waiting
+
+
 def test_workers_give_what_this_process_gives() -> None:
     """Real arms on real tensors, in two processes and in this one: equal to the last bit."""
     entry = paper("masked-thought")

@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -51,10 +51,7 @@ class Job:
 
 
 def jobs(module: str, recipe: Recipe, size: str, seeds: Sequence[int], policy: str | None = None) -> list[Job]:
-    """Every arm of the recipe of a module with every seed.
-
-    The seeds of one arm stand together, so that workers do not wait for the same base.
-    """
+    """Every arm of the recipe of a module with every seed, the seeds of one arm together."""
     recipe.settings(size)
     return [Job(module, recipe.slug, arm, seed, size, policy) for arm in recipe.arms for seed in seeds]
 
@@ -166,11 +163,15 @@ def _each(missing: Sequence[Job], workers: int) -> Iterator[tuple[Job, ArmResult
         return
     spawn = multiprocessing.get_context("spawn")
     pool = futures.ProcessPoolExecutor(min(workers, len(missing)), mp_context=spawn, initializer=_worker)
-    with _interrupts_ignored():  # by workers from their first moment on, who inherit this
-        running = {pool.submit(_perform, job): job for job in missing}
+    waiting, running = list(missing), dict[futures.Future[ArmResult | str], Job]()
     try:
-        for future in futures.as_completed(running):
-            yield running[future], future.result()
+        while waiting or running:
+            with _interrupts_ignored():  # by workers from their first moment on, who inherit this
+                while waiting and len(running) < workers:
+                    job = _next(waiting, running.values())
+                    running[pool.submit(_perform, job)] = job
+            for future in futures.wait(running, return_when=futures.FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
     except BrokenProcessPool:
         raise RunError("a worker died, perhaps for want of memory; what was finished is kept") from None
     finally:
@@ -179,6 +180,15 @@ def _each(missing: Sequence[Job], workers: int) -> Iterator[tuple[Job, ArmResult
         pool.shutdown(wait=False, cancel_futures=True)
         for process in abandoned:
             process.terminate()
+
+
+def _next(waiting: list[Job], running: Iterable[Job]) -> Job:
+    """Take the first job of a seed that no other is busy with, else the first: what is made once for a seed is waited
+    for by whoever else needs it.
+    """
+    busy = {job.seed for job in running}
+    chosen = next((i for i, job in enumerate(waiting) if job.seed not in busy), 0)
+    return waiting.pop(chosen)
 
 
 @contextmanager

@@ -161,7 +161,7 @@ def learn(lab: Lab[Size], how: How = "own", biased: bool = True, shuffled: bool 
         done = round_of(lab, policy, number, pool, ways[how], rng if shuffled else None)
         shown = [success(policy, problem, had, first=biased) for problem, had in done if had[-1].right]
         imitate(lab, policy, shown, steps=s.steps, batch=s.batch, lr=s.alone_lr if how == "best" else s.lr)
-    return measured(lab, policy, [alone] * s.test)  # '' where it chooses
+    return measured(lab, policy, [alone] * s.test, forced(lab, policy))  # '' where it chooses
 
 
 def routed(lab: Lab[Size]) -> Scored:
@@ -172,25 +172,33 @@ def routed(lab: Lab[Size]) -> Scored:
     shown = [(problem, had[-1].way) for problem, had in done if had[-1].right]
     problems, steps = lab.problems(s.task, "test", s.test), s.rounds * s.steps
     chosen, told = named(lab, base(lab), s.task, shown, problems, STRATEGIES, steps=steps, batch=s.batch, lr=s.lr)
-    return measured(lab, policy, chosen, told)
+    return measured(lab, policy, chosen, lab.data("forced", forced), told)
 
 
-def unchanged(lab: Lab[Size], forced: bool) -> Scored:
+def unchanged(lab: Lab[Size], fixed: bool) -> Scored:
     """The base as it is, with the best strategy or its own choice."""
-    return measured(lab, base(lab), [lab.data("best", best) if forced else ""] * lab.size.test)
+    alone = lab.data("best", best) if fixed else ""
+    return measured(lab, base(lab), [alone] * lab.size.test, lab.data("forced", forced))
 
 
-def measured(lab: Lab[Size], policy: LocalPolicy, ways: Sequence[str], before: Sequence[Tried] = ()) -> Scored:
-    """One greedy try at every test question, by the strategy named for it, '' being its own choice; and by each."""
+def forced(lab: Lab[Size], policy: LocalPolicy | None = None) -> list[list[Tried]]:
+    """One greedy try at every test question by each strategy; without a policy those of the base."""
+    s, asked = lab.size, policy or base(lab)
+    return every_way(lab, asked, s.task, lab.problems(s.task, "test", s.test), STRATEGIES, unit="measuring_tokens")
+
+
+def measured(
+    lab: Lab[Size], policy: LocalPolicy, ways: Sequence[str], by_each: list[list[Tried]], before: Sequence[Tried] = ()
+) -> Scored:
+    """One greedy try at every test question, by the strategy named for it, '' being its own choice; and `by_each`."""
     s, problems = lab.size, lab.problems(lab.size.task, "test", lab.size.test)
     said = tried(lab, policy, s.task, problems, ways, unit="test_tokens")
-    forced = every_way(lab, policy, s.task, problems, STRATEGIES, unit="measuring_tokens")
-    possible = [any(one.right for one in row) for row in zip(*forced, strict=True)]
+    possible = [any(one.right for one in row) for row in zip(*by_each, strict=True)]
     scored, chosen = marked(problems, said, before), Counter(one.way for one in said)
     lab.note(entropy=-math.fsum(n / s.test * math.log(n / s.test) for n in chosen.values()))
     lab.note(**{f"chose {way}": chosen[way] / s.test for way in STRATEGIES})
     more: dict[str, list[float | None]] = {
-        f"forced {way}": [float(one.right) for one in row] for way, row in zip(STRATEGIES, forced, strict=True)
+        f"forced {way}": [float(one.right) for one in row] for way, row in zip(STRATEGIES, by_each, strict=True)
     }
     more["any"] = [float(can) for can in possible]
     more["suits"] = [float(one.right) if can else None for one, can in zip(said, possible, strict=True)]
@@ -202,7 +210,7 @@ RECIPE = Recipe(
     paper=Paper(125, arxiv="2410.16128"),
     says="A model that imitates its late successes as if they had come first learns which strategy to try first.",
     arms={
-        "base": partial(unchanged, forced=False), "fixed": partial(unchanged, forced=True), "smart": learn,
+        "base": partial(unchanged, fixed=False), "fixed": partial(unchanged, fixed=True), "smart": learn,
         "no-biasing": partial(learn, biased=False), "rft-best": partial(learn, how="best"),
         "rft-any": partial(learn, how="any"), "router": routed, "shuffled": partial(learn, shuffled=True),
     },
