@@ -250,6 +250,21 @@ def test_an_arm_costs_what_is_computed_and_not_what_is_waited_for() -> None:
     assert 0.39 < costs < 0.8
 
 
+def test_an_arm_costs_what_a_process_computes_that_lives_on() -> None:
+    """As the workers do that run queries: who waits for their end would never count them."""
+    busy = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ntime.sleep(60)"
+    with subprocess.Popen([sys.executable, "-S", "-E", "-c", busy], stdout=subprocess.PIPE) as child:
+
+        def arm(lab: Lab[Size]) -> Scored:
+            assert child.stdout is not None
+            child.stdout.readline()
+            return good(lab)
+
+        costs = runner.carry_out("asks", arm, Lab("toy", __name__, Size(), "smoke", 0)).seconds
+        child.kill()
+    assert 0.25 < costs < 0.6
+
+
 def until(true: Callable[[], bool], seconds: float) -> bool:
     """Whether something has become true in this time."""
     ends = time.monotonic() + seconds

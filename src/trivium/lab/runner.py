@@ -16,10 +16,12 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from trivium.claims import ArmResult, Results
 from trivium.errors import RunError, TriviumError
@@ -122,9 +124,17 @@ def perform(job: Job) -> ArmResult:
 
 
 def _processor_seconds() -> float:
-    """What this process and the ended ones it began have computed: whatever else runs on the machine adds nothing."""
-    spent = os.times()
-    return spent.user + spent.system + spent.children_user + spent.children_system
+    """What this process and all that it began have computed: whatever else runs on the machine adds nothing.
+
+    A process counts its children once they have ended; those that live on, such as workers that run queries, are asked.
+    """
+    living = psutil.Process()
+    total = 0.0
+    for process in (living, *living.children(recursive=True)):
+        with suppress(psutil.Error):  # it has ended since, and whoever began it has its time
+            spent = process.cpu_times()
+            total += spent.user + spent.system + spent.children_user + spent.children_system
+    return total
 
 
 @contextmanager
