@@ -251,7 +251,7 @@ def test_one_long_row_sets_the_price_of_the_rows_that_join_it():
 
 
 def test_the_cache_grows_and_drops_without_mixing_rows():
-    cache = Cache(decoder("llama").c, torch.float32)
+    cache = Cache(decoder("llama").c, torch.float32, torch.device("cpu"))
     cache.reserve(3, 5)
     assert cache.places == GROW
     cache.used = 3

@@ -49,7 +49,7 @@ def test_a_value_is_the_difference_of_two_logits_in_its_state() -> None:
     def alone(ids: tuple[int, ...]) -> float:
         """The value of one state, read by itself."""
         where, c = layout([ids], [(0, (0,))]), model.c
-        hidden = model(where.ids, where.positions, GroupAttention(where, c.heads, c.kv_heads, torch.float32))
+        hidden = model(where.ids, where.positions, GroupAttention(where, c.heads, c.kv_heads, model.head))
         return float(hidden[-1] @ direction)
 
     for read, row in zip(READ, values, strict=True):

@@ -110,7 +110,7 @@ def test_every_query_is_in_one_block_and_blocks_are_small_and_full(spans, heads)
     assert sorted((p.span.start + q) for p in parts for q in range(p.first, p.end)) == [
         1000 * i + q for i, (n, _) in enumerate(spans) for q in range(n)
     ]
-    blocks = list(attention._alike(parts, heads, 20_000))
+    blocks = list(attention._alike(parts, heads, 20_000, attention.SMALL))
     assert sorted(p for block in blocks for p in block) == sorted(parts)
     for block in blocks:
         area = len(block) * heads * max(p.queries for p in block) * max(p.keys for p in block)
@@ -121,4 +121,4 @@ def test_every_query_is_in_one_block_and_blocks_are_small_and_full(spans, heads)
 
 def test_what_is_alike_is_computed_together():
     parts = list(attention._parts([attention.Span(0, 20)] * 50))
-    assert [len(block) for block in attention._alike(parts, 2, 40_000)] == [50]
+    assert [len(block) for block in attention._alike(parts, 2, 40_000, attention.SMALL)] == [50]

@@ -21,7 +21,7 @@ LOGITS = 2e-5
 def our_logits(model, ids):
     """Logits [len(ids), vocab] of one row through the grouped forward: all but the last token are the prompt."""
     where = layout([ids], [(0, [0])])
-    hidden = model(where.ids, where.positions, GroupAttention(where, model.c.heads, model.c.kv_heads, model.head.dtype))
+    hidden = model(where.ids, where.positions, GroupAttention(where, model.c.heads, model.c.kv_heads, model.head))
     return hidden @ model.head.t()
 
 

@@ -25,7 +25,7 @@ IDS = torch.arange(5, 25)
 
 def logits(model, ids=IDS):
     with torch.inference_mode():
-        attend = Prefill(BatchCache(model.c, model.head.dtype), [len(ids)], [1], [[]], [NONE])
+        attend = Prefill(BatchCache(model.c, model.head.dtype, model.device), [len(ids)], [1], [[]], [NONE])
         return model.logits(model(ids, attend.positions, attend))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
@@ -50,6 +51,7 @@ CONFIGS: dict[str, Any] = {
     "gpt2-untied": lambda: GPT2Config(**_GPT2, tie_word_embeddings=False),
 }
 FAMILIES = ("llama", "qwen2", "qwen3", "gpt2")
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 
 
 @functools.cache

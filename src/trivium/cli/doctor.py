@@ -91,7 +91,8 @@ def _constraints() -> dict[str, str]:
 def _torch() -> Iterator[Check]:
     import torch
 
-    from trivium.policies.folder import fastest_dtype
+    from trivium.policies.device import resolve_device
+    from trivium.policies.folder import fastest_dtype, resolve_dtype
 
     yield Check("torch threads", str(torch.get_num_threads()))
     for dtype in (torch.float32, torch.bfloat16):
@@ -99,6 +100,12 @@ def _torch() -> Iterator[Check]:
         yield Check(f"{_short(dtype)} products", f"{two_digits(rate / 1e9)} GFLOP/s (1024 x 1024)")
     fast = fastest_dtype()
     why = "the faster one here" if fast == torch.bfloat16 else "as bfloat16 is slower here, or hardly faster"
+    if torch.cuda.is_available():
+        gpu = torch.cuda.get_device_properties(0)
+        yield Check("gpu", f"{gpu.name}, {bytes_text(gpu.total_memory)}; device=cpu in a spec does without it")
+        fast, why = resolve_dtype("auto", resolve_device("cuda")), "on the GPU"
+    else:
+        yield Check("gpu", f"none that torch {torch.__version__} can use")
     yield Check("pretrained policies use", f"{_short(fast)}, {why}; dtype=fp32 or dtype=bf16 in a spec decides")
 
 

@@ -2,6 +2,9 @@
 
 Grouped-query attention never copies keys: the query heads that share a key head are folded into the rows of one
 product.
+
+Who goes where is worked out on the processor; what a layer reads of it is sent to the cache's device once, before the
+first.
 """
 
 from __future__ import annotations
@@ -49,11 +52,13 @@ class Prefill:
         self.positions = past[owner] + torch.arange(int(new.sum())) - starts[owner]
         # Where each token goes: to its prompt's stem, or to each row of the group.
         place = self.positions - begun[owner]
-        self.of_stem = (place < 0).nonzero().flatten()
+        of_stem = (place < 0).nonzero().flatten()
         stem = torch.tensor(stems)
-        self.to_stem, self.stem_place = stem[owner[self.of_stem]], self.positions[self.of_stem]
-        self.token, to_row = ((owner[:, None] == self.source) & (place >= 0)[:, None]).nonzero(as_tuple=True)
-        self.to_row, self.place = rows[to_row], place[self.token]
+        token, to_row = ((owner[:, None] == self.source) & (place >= 0)[:, None]).nonzero(as_tuple=True)
+        self.of_stem, self.to_stem, self.stem_place, self.token, self.to_row, self.place = (
+            x.to(cache.device)
+            for x in (of_stem, stem[owner[of_stem]], self.positions[of_stem], token, rows[to_row], place[token])
+        )
         self.blocks = [
             _Block(cache, *(x[members] for x in (starts, new, past, begun, self.first, stem)))
             for members in _alike(lengths)
@@ -87,18 +92,22 @@ class _Block:
     def __init__(
         self, cache: BatchCache, starts: Tensor, new: Tensor, past: Tensor, begun: Tensor, first: Tensor, stem: Tensor
     ) -> None:
-        self.cache, self.first = cache, first
+        self.cache = cache
         steps = torch.arange(int(new.max()))
-        self.real = steps < new[:, None]
-        self.at = (starts[:, None] + steps) * self.real
-        self.tokens = self.at[self.real]
-        positions = past[:, None] + steps
+        real = steps < new[:, None]
+        at = (starts[:, None] + steps) * real
         self.places = int((past + new - begun).max())
-        sees = torch.arange(self.places) <= (positions - begun[:, None])[..., None]
+        shared = bool(begun.max())
+        self.first, self.at, self.tokens, self.real, past, begun, steps, stem = (
+            x.to(cache.device)
+            for x in (first, at, at[real], real.flatten().nonzero().flatten(), past, begun, steps, stem.clamp(min=0))
+        )
+        positions = past[:, None] + steps
+        sees = torch.arange(self.places, device=cache.device) <= (positions - begun[:, None])[..., None]
         self.stem = None
-        if int(begun.max()):
-            self.stem = stem.clamp(min=0)
-            at = torch.arange(cache.stems.places)
+        if shared:
+            self.stem = stem
+            at = torch.arange(cache.stems.places, device=cache.device)
             sees = torch.cat(((at <= positions[..., None]) & (at < begun[:, None, None]), sees), dim=-1)
         mask = additive(sees, cache.dtype)
         rep, kv = cache.c.heads // cache.c.kv_heads, cache.c.kv_heads
@@ -112,7 +121,7 @@ class _Block:
         )
         # Places behind a prompt's end hold anything, but causality hides them from every real query.
         out = attention(fold(q[self.at], self.cache.c.kv_heads), keys, values, self.mask, q.shape[-1] ** -0.5)
-        return unfold(out, q.shape[1])[self.real]
+        return unfold(out, q.shape[1]).flatten(0, 1)[self.real]
 
     def _seen(self, own: Tensor, stems: Tensor) -> Tensor:
         seen = own[self.first, :, : self.places]
@@ -124,12 +133,12 @@ class Step:
 
     def __init__(self, cache: BatchCache, rows: int) -> None:
         self.own, own = cache.own, cache.own
-        self.rows = torch.arange(rows)
-        self.lengths = own.lengths[:rows].clone()
+        lengths = own.lengths[:rows].clone()
         stem_of = cache.stem_of[:rows]
-        self.positions = self.lengths + cache.stem_lengths(stem_of)
-        own.reserve(own.used, int(self.lengths.max()) + 1)
-        past = torch.arange(own.places) <= self.lengths[:, None]
+        self.positions = lengths + cache.stem_lengths(stem_of)
+        own.reserve(own.used, int(lengths.max()) + 1)
+        self.rows, self.lengths = torch.arange(rows, device=cache.device), lengths.to(cache.device)
+        past = torch.arange(own.places, device=cache.device) <= self.lengths[:, None]
         c = cache.c
         mask = additive(past, cache.dtype)
         self.mask = mask[:, None, None].expand(-1, c.kv_heads, c.heads // c.kv_heads, -1).flatten(0, 1)
@@ -181,12 +190,14 @@ class StemAttention:
                 home[row] = stem * self.shape[1] + taken[stem]
                 at[home[row]] = row
                 taken[stem] += 1
-        self.at, self.home = torch.tensor(at), torch.tensor(home)
+        device = cache.device
+        self.at, self.home = torch.tensor(at, device=device), torch.tensor(home, device=device)
         self.in_order = home == list(range(places))
-        stemless = torch.tensor(stem_of) == NONE
-        self.stemless = stemless[:, None, None, None] if bool(stemless.any()) else None
+        stemless = torch.tensor(stem_of, device=device) == NONE
+        self.stemless = stemless[:, None, None, None] if NONE in stem_of else None
         c = cache.c
-        sees = torch.arange(stems.places) < stems.lengths[: stems.used, None]
+        lengths = stems.lengths[: stems.used, None].to(device)
+        sees = torch.arange(stems.places, device=device) < lengths
         mask = additive(sees, stems.dtype)
         rows = self.shape[1] * (c.heads // c.kv_heads)
         self.mask = mask[:, None, None].expand(-1, c.kv_heads, rows, -1).flatten(0, 1)

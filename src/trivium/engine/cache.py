@@ -42,12 +42,13 @@ class Cache:
     """Keys and values of up to `rows` sequences, each with a length of its own, kept dense: rows 0..`used`-1 are live.
 
     Memory is [layers, rows, kv_heads, places, head_dim] twice; places grow as sequences do.  A finished row is
-    overwritten by the last live one, so dropping costs one copy and a step never touches dead rows.
+    overwritten by the last live one, so dropping costs one copy and a step never touches dead rows.  Keys and values
+    are on `device`; `lengths`, which the bookkeeping reads, on the processor.
     """
 
-    def __init__(self, c: DecoderConfig, dtype: torch.dtype) -> None:
-        self.c, self.dtype = c, dtype
-        self.keys = self.values = torch.empty(c.layers, 0, c.kv_heads, 0, c.head_dim, dtype=dtype)
+    def __init__(self, c: DecoderConfig, dtype: torch.dtype, device: torch.device) -> None:
+        self.c, self.dtype, self.device = c, dtype, device
+        self.keys = self.values = torch.empty(c.layers, 0, c.kv_heads, 0, c.head_dim, dtype=dtype, device=device)
         self.lengths = torch.zeros(0, dtype=torch.long)
         self.used = 0
 
@@ -64,7 +65,7 @@ class Cache:
             rows, places = max(rows, self.keys.shape[1]), max(places, self.places)
         shape = (self.c.layers, rows, self.c.kv_heads, places, self.c.head_dim)
         for name in ("keys", "values"):
-            old, new = getattr(self, name), torch.zeros(shape, dtype=self.dtype)
+            old, new = getattr(self, name), torch.zeros(shape, dtype=self.dtype, device=self.device)
             if self.used:
                 new[:, : self.used, :, : old.shape[3]] = old[:, : self.used]
             setattr(self, name, new)
@@ -102,8 +103,8 @@ class BatchCache:
     once for all its rows (Juravsky et al. 2024, arXiv:2402.05099).
     """
 
-    def __init__(self, c: DecoderConfig, dtype: torch.dtype) -> None:
-        self.own, self.stems = Cache(c, dtype), Cache(c, dtype)
+    def __init__(self, c: DecoderConfig, dtype: torch.dtype, device: torch.device) -> None:
+        self.own, self.stems = Cache(c, dtype, device), Cache(c, dtype, device)
         self.ids: list[tuple[int, ...]] = []
         self.stem_of: list[int] = []
 
@@ -114,6 +115,10 @@ class BatchCache:
     @property
     def dtype(self) -> torch.dtype:
         return self.own.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.own.device
 
     @property
     def used(self) -> int:

@@ -19,6 +19,8 @@ from trivium.types import Sampling
 BLOCK = 256
 CHUNK = 1 << 19
 """Float32 logits worked on at a time: 2 MB, 10 rows of a vocabulary of 49,152."""
+GPU_CHUNK = 1 << 27
+"""The same on a GPU, whose memory is not a cache: half a gigabyte."""
 COLDEST = 1e-30
 """Lower temperatures would divide by 0 in float32; this one is greedy to the last bit already."""
 
@@ -26,11 +28,11 @@ COLDEST = 1e-30
 def draw(logits: Tensor, u: Tensor, sampling: Sequence[Sampling]) -> tuple[Tensor, Tensor]:
     """Sample ids [B] and their log-probs [B] from logits [B, vocab] with u [B] uniform in [0, 1).
 
-    The log-prob is that of the untruncated distribution at temperature 1, whatever the row's temperature, top-k and
-    top-p: it is what a training forward computes for the same token.  Ties of a greedy row go to the lowest id.
-    Raises RunError for logits that are not finite.
+    Both are on the device of the logits.  The log-prob is that of the untruncated distribution at temperature 1,
+    whatever the row's temperature, top-k and top-p: it is what a training forward computes for the same token.  Ties of
+    a greedy row go to the lowest id.  Raises RunError for logits that are not finite.
     """
-    rows = max(1, CHUNK // logits.shape[1])
+    rows, u = max(1, (CHUNK if logits.device.type == "cpu" else GPU_CHUNK) // logits.shape[1]), u.to(logits.device)
     parts = [slice(at, at + rows) for at in range(0, len(logits), rows)]
     ids, logprobs = zip(*(_draw(logits[part].float(), u[part], sampling[part]) for part in parts), strict=True)
     return torch.cat(ids), torch.cat(logprobs)
@@ -46,18 +48,18 @@ def _draw(z: Tensor, u: Tensor, sampling: Sequence[Sampling]) -> tuple[Tensor, T
             "the model's output is not finite, so nothing can be sampled from it; its weights are damaged, or training"
             " with too high an --lr has ruined them"
         )
-    greedy = torch.tensor([s.temperature == 0 for s in sampling])
-    if bool(greedy.all()):
+    greedy = [s.temperature == 0 for s in sampling]
+    if all(greedy):
         ids = z.argmax(-1)
     elif all(s.temperature == 1 and s.top_k == 0 and s.top_p == 1 for s in sampling):
         ids = invert(weights, u)
     else:
-        heat = torch.tensor([s.temperature or 1.0 for s in sampling]).clamp_(min=COLDEST)
+        heat = torch.tensor([s.temperature or 1.0 for s in sampling], device=z.device).clamp_(min=COLDEST)
         p = torch.softmax((z - top) / heat[:, None], dim=-1)
         for i, s in enumerate(sampling):
             if s.top_k or s.top_p < 1:
                 p[i] = nucleus(p[i], s.top_k, s.top_p)
-        ids = torch.where(greedy, z.argmax(-1), invert(p, u))
+        ids = torch.where(torch.tensor(greedy, device=z.device), z.argmax(-1), invert(p, u))
     return ids, z.gather(1, ids[:, None]).squeeze(1) - lse
 
 

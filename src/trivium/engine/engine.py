@@ -181,9 +181,9 @@ class Engine:
         self._asked.clear()
 
     def _cache(self) -> BatchCache:
-        dtype = self.model.embed.weight.dtype
-        if self.cache is None or self.cache.dtype != dtype:
-            self.cache = BatchCache(self.model.c, dtype)
+        dtype, device = self.model.embed.weight.dtype, self.model.device
+        if self.cache is None or (self.cache.dtype, self.cache.device) != (dtype, device):
+            self.cache = BatchCache(self.model.c, dtype, device)
         return self.cache
 
     @property
@@ -248,8 +248,8 @@ class Engine:
             self._asked.clear()
         self.rows += [row for rows in joining.values() for row in rows]
         # A group's prompt has one hidden state, and so one row of logits for all its samples.
-        logits = model.logits(torch.cat((hidden[:live], hidden[live + prefill.ends])))
-        return logits[torch.cat((torch.arange(live), live + prefill.source))]
+        logits = model.logits(torch.cat((hidden[:live], hidden[(live + prefill.ends).to(hidden.device)])))
+        return logits[torch.cat((torch.arange(live), live + prefill.source)).to(logits.device)]
 
     def _stems(self, prompts: Mapping[tuple[int, ...], int], pasts: list[Past]) -> list[int]:
         """The stem of each prompt, given its number of rows; `pasts` is led on to the end of a stem that knows more."""

@@ -11,8 +11,10 @@ from typing import Any, Generic, TypeVar
 
 from trivium.errors import RunError
 from trivium.lab.keep import Kept, keep, of_policy, shelf
+from trivium.policies import whole
 from trivium.policies.folder import load
 from trivium.policies.local import LocalPolicy
+from trivium.registry import parse_spec
 from trivium.tasks import task as make_task
 from trivium.types import Problem, Split, Task
 
@@ -73,10 +75,14 @@ class Lab(Generic[S]):
             make(lab).save(folder)
 
         kept = self._kept(name, fill, shared, self.seed if seed is None else seed)
-        loaded = load(kept.folder, name, dtype="fp32", max_rows=ROWS)
+        loaded = load(kept.folder, name, dtype="fp32", max_rows=ROWS, device=self._device())
         if not isinstance(loaded, LocalPolicy):
             raise RunError(f"{kept.folder} is not a model that the lab can train")
         return loaded
+
+    def _device(self) -> str:
+        """Models this small are fastest on the processor; what a user names goes where its spec says."""
+        return "cpu" if self.policy_spec is None else parse_spec(whole(self.policy_spec))[2].get("device", "auto")
 
     def data(self, name: str, make: Callable[[Lab[S]], T]) -> T:
         """Something picklable made once for this seed, such as samples that several arms learn from."""

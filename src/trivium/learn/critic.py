@@ -59,7 +59,7 @@ class Critic(Learner):
 def critic(model: Decoder, optimiser: Optimiser | None = None, max_tokens: int = 512) -> Critic:
     """A critic that begins as a copy of a model, all its values 0; it needs an optimiser's settings only to learn."""
     made = copy.deepcopy(model).requires_grad_(True)
-    made.unembed = nn.Linear(model.c.width, 2, bias=False, dtype=model.head.dtype)
+    made.unembed = nn.Linear(model.c.width, 2, bias=False, dtype=model.head.dtype, device=model.device)
     nn.init.zeros_(made.unembed.weight)
     return Critic(made, optimiser or Optimiser(), max_tokens)
 

@@ -410,10 +410,11 @@ def _collect(master: Tensor, p: Tensor) -> None:
     """Move a gradient of the computing type into its float32 master: many small ones must not round away.
 
     As soon as it is complete, so that only one exists at a time; and in slices that stay in the processor's cache,
-    since adding two types makes a copy of one of them.
+    since adding two types makes a copy of one of them; on a GPU, where it makes none, in one piece.
     """
     total, grad = cast(Tensor, master.grad), cast(Tensor, p.grad)
-    for sums, part in zip(torch.split(total.view(-1), SLICE), torch.split(grad.view(-1), SLICE), strict=True):
+    size = SLICE if total.device.type == "cpu" else total.numel()
+    for sums, part in zip(torch.split(total.view(-1), size), torch.split(grad.view(-1), size), strict=True):
         sums.add_(part)
     p.grad = None
 

@@ -23,11 +23,13 @@ WASTE = 0.25
 """The most scores of padding in a block, as a share of the real ones."""
 SMALL = 1 << 13
 """The most scores of padding that cost less than a block of its own."""
+GPU_SCORES, GPU_SMALL = 1 << 26, 1 << 21
+"""The same on a GPU, which computes that many scores in the time that the calls for a block take."""
 
 
 def additive(visible: Tensor, dtype: torch.dtype) -> Tensor:
     """0 where `visible` and -inf elsewhere: what `probabilities` adds to scores."""
-    return torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, MASKED)
+    return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(~visible, MASKED)
 
 
 def probabilities(q: Tensor, k: Tensor, mask: Tensor, scale: float) -> Tensor:
@@ -127,14 +129,14 @@ def _parts(spans: Sequence[Span]) -> Iterator[_Part]:
             yield _Part(span, i * span.length // count, (i + 1) * span.length // count)
 
 
-def _alike(parts: Sequence[_Part], heads: int, most: int) -> Iterator[list[_Part]]:
-    """Parts of about as many queries and keys together, at most `most` scores, and few of them padding."""
+def _alike(parts: Sequence[_Part], heads: int, most: int, small: int) -> Iterator[list[_Part]]:
+    """Parts of about as many queries and keys together, at most `most` scores, and few of them padding or `small`."""
     block: list[_Part] = []
     queries = real = 0
     for part in sorted(parts, key=lambda part: (part.keys, part.queries)):  # so its keys are the most so far
         queries, own = max(queries, part.queries), part.queries * part.keys * heads
         area = (len(block) + 1) * queries * part.keys * heads
-        if block and (area > most or area - real - own > max(WASTE * (real + own), SMALL)):
+        if block and (area > most or area - real - own > max(WASTE * (real + own), small)):
             yield block
             block, queries, real = [], part.queries, 0
         block.append(part)
@@ -146,26 +148,29 @@ def _alike(parts: Sequence[_Part], heads: int, most: int) -> Iterator[list[_Part
 class _Block:
     """Where the queries [R * kv, rep * M] and keys [R * kv, S] of R parts are among the rows of all tokens' heads.
 
-    `reads` and `sees` are what to take there; `writes` sends what belongs to no query to a row behind the last.
+    `reads` and `sees` are what to take there; `writes` sends what belongs to no query to a row behind the last.  All of
+    it is made where the heads are, whose type and device are those of `like`.
     """
 
-    def __init__(self, parts: Sequence[_Part], tokens: int, heads: int, kv: int, dtype: torch.dtype) -> None:
-        rep = heads // kv
-        start, prefix, seen = (torch.tensor([p.span[i] for p in parts])[:, None] for i in (0, 2, 3))
-        first, end = (torch.tensor([p[i] for p in parts])[:, None] for i in (1, 2))
-        query = first + torch.arange(max(p.queries for p in parts))
-        key = torch.arange(max(p.keys for p in parts))
+    def __init__(self, parts: Sequence[_Part], tokens: int, heads: int, kv: int, like: Tensor) -> None:
+        rep, dtype, device = heads // kv, like.dtype, like.device
+        spans = torch.tensor([(*p.span, p.first, p.end) for p in parts], device=device)
+        start, _, prefix, seen, first, end = spans[..., None].unbind(1)
+        most = max(p.queries for p in parts)
+        query = first + torch.arange(most, device=device)
+        key = torch.arange(max(p.keys for p in parts), device=device)
         real, there = query < end, key < seen + end
         at = torch.where(real, start + query, 0)[:, None, None, :] * heads
-        reads = at + torch.arange(heads).view(kv, rep, 1)
+        reads = at + torch.arange(heads, device=device).view(kv, rep, 1)
         real_of = real[:, None, None, :].expand_as(reads)
         self.shape = (len(parts) * kv, rep * query.shape[1], len(key))
         self.reads = reads.flatten()
         self.writes = torch.where(real_of, reads, tokens * heads).flatten()
-        self.real = None if bool(real.all()) else real_of.reshape(*self.shape[:2], 1).to(dtype)
+        full = all(p.queries == most for p in parts)
+        self.real = None if full else real_of.reshape(*self.shape[:2], 1).to(dtype)
         from_prefix = key < seen
         token = torch.where(there, torch.where(from_prefix, prefix + key, start + key - seen), 0)
-        self.sees = (token[:, None, :] * kv + torch.arange(kv)[:, None]).flatten()
+        self.sees = (token[:, None, :] * kv + torch.arange(kv, device=device)[:, None]).flatten()
         visible = (key <= (seen + query)[..., None])[:, None, None].expand(-1, kv, rep, -1, -1)
         self.mask = additive(visible, dtype).view(self.shape)
 
@@ -180,13 +185,15 @@ class GroupAttention:
     """Attention over a `GroupLayout`: each prompt attends to itself, each completion to its prompt and its past.
 
     Equal, in exact arithmetic, to running every prompt + completion as a row of its own: a completion's tokens never
-    change its prompt's states, so the prompt is computed once for the group, forward and backward.
+    change its prompt's states, so the prompt is computed once for the group, forward and backward.  `like` is of the
+    type and on the device of what is to be attended to.
     """
 
-    def __init__(self, where: GroupLayout, heads: int, kv_heads: int, dtype: torch.dtype) -> None:
-        parts, most = list(_parts(where.spans)), SCORES * torch.get_num_threads()
-        blocks = _alike(parts, heads, most)
-        self.blocks = [_Block(block, len(where.ids), heads, kv_heads, dtype) for block in blocks]
+    def __init__(self, where: GroupLayout, heads: int, kv_heads: int, like: Tensor) -> None:
+        on_cpu = like.device.type == "cpu"
+        most, small = (SCORES * torch.get_num_threads(), SMALL) if on_cpu else (GPU_SCORES, GPU_SMALL)
+        blocks = _alike(list(_parts(where.spans)), heads, most, small)
+        self.blocks = [_Block(block, len(where.ids), heads, kv_heads, like) for block in blocks]
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         out: Tensor = _Blockwise.apply(q, k, v, self.blocks)  # type: ignore[no-untyped-call]

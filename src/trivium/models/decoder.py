@@ -9,6 +9,7 @@ Query, key and value projections are one matrix, gate and up projections another
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -148,6 +149,13 @@ class Block(nn.Module):
         return out
 
 
+@functools.lru_cache(8)
+@torch.inference_mode(False)
+def _frequencies(inverse: tuple[float, ...], device: torch.device) -> Tensor:
+    """Float32[d/2] on a device; sent there once, and fit for training whoever asks first."""
+    return torch.tensor(inverse, dtype=torch.float32, device=device)
+
+
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary position embedding (Su et al. 2021) in the half-split layout: x [N, h, d], cos and sin [N, 1, d/2]."""
     a, b = x.chunk(2, dim=-1)
@@ -171,19 +179,24 @@ class Decoder(nn.Module):
         """The matrix `[vocab, width]` that turns hidden states into logits."""
         return self.embed.weight if self.unembed is None else self.unembed.weight
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and all that is computed with them."""
+        return self.embed.weight.device
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Final hidden states `[N, width]` to logits `[N, vocab]`."""
         return F.linear(hidden, self.head)
 
     def forward(self, ids: Tensor, positions: Tensor, attend: Attend) -> Tensor:
-        x = self.embed(ids)
+        """`ids` and `positions` may be anywhere; `attend` is called with tensors of the weights' device."""
+        x, positions = self.embed(ids.to(self.device)), positions.to(self.device)
         rope = None
         if self.position is not None:
             x = x + self.position(positions)
         else:
             # Angles in float32 whatever the weights' type: bf16 cannot tell position 257 from 258.
-            freq = torch.tensor(self.c.rope_inv_freq, dtype=torch.float32, device=ids.device)
-            angle = positions.to(torch.float32)[:, None, None] * freq
+            angle = positions.to(torch.float32)[:, None, None] * _frequencies(self.c.rope_inv_freq, x.device)
             rope = ((angle.cos() * self.c.rope_scale).to(x.dtype), (angle.sin() * self.c.rope_scale).to(x.dtype))
         for block in self.blocks:
             x = block(x, rope, attend)

@@ -18,6 +18,8 @@ from trivium.models.decoder import Decoder
 
 CHUNK = 1 << 21
 """Float32 numbers held at a time: 42 rows of a vocabulary of 49,152, thousands of a small one."""
+GPU_CHUNK = 1 << 27
+"""The same on a GPU, whose memory is not a cache: half a gigabyte."""
 
 
 def completion_logprobs(
@@ -32,16 +34,20 @@ def completion_logprobs(
 
     `completions` are (prompt index, ids).  `targets` replaces the ids whose log-probs are wanted (of equal lengths)
     while the model still reads `completions`: that is how input noise is trained.  Padded places are 0.
+
+    Wherever the weights are, what is returned is on the processor, where objectives compute with it: it is little, and
+    its gradient goes back by itself.
     """
     where = layout(prompts, completions)
     c = model.c
-    hidden = model(where.ids, where.positions, GroupAttention(where, c.heads, c.kv_heads, model.head.dtype))
+    hidden = model(where.ids, where.positions, GroupAttention(where, c.heads, c.kv_heads, model.head))
     wanted = targets if targets is not None else [ids for _, ids in completions]
-    flat = torch.tensor([i for ids in wanted for i in ids])
+    flat = torch.tensor([i for ids in wanted for i in ids]).to(model.device)
     real = where.target_real
-    logp, entropy = token_logprobs(hidden.index_select(0, where.predicts_at[real]), model.head, flat, temperature)
+    predicting = hidden.index_select(0, where.predicts_at[real].to(model.device))
+    logp, entropy = token_logprobs(predicting, model.head, flat, temperature)
     empty = torch.zeros(real.shape, dtype=torch.float32)
-    return empty.masked_scatter(real, logp), empty.masked_scatter(real, entropy), real
+    return empty.masked_scatter(real, logp.cpu()), empty.masked_scatter(real, entropy.cpu()), real
 
 
 def token_logprobs(hidden: Tensor, head: Tensor, ids: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -54,13 +60,18 @@ def token_logprobs(hidden: Tensor, head: Tensor, ids: Tensor, temperature: float
     return logp, entropy
 
 
+def _rows(head: Tensor) -> int:
+    """How many rows of logits are worked on at a time."""
+    return max(1, (CHUNK if head.device.type == "cpu" else GPU_CHUNK) // len(head))
+
+
 class _TokenLogprobs(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, head: Tensor, ids: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         logits = hidden @ head.t()
         logp = torch.empty(len(ids), dtype=torch.float32, device=hidden.device)
         lse, entropy = torch.empty_like(logp), torch.empty_like(logp)
-        rows = max(1, CHUNK // head.shape[0])
+        rows = _rows(head)
         for at in range(0, len(ids), rows):
             part = slice(at, at + rows)
             # Not in place: `float()` of float32 logits is the kept logits themselves.
@@ -81,7 +92,7 @@ class _TokenLogprobs(torch.autograd.Function):
         if logits is None:
             raise RuntimeError("token_logprobs was differentiated twice; its logits are reused in place and gone")
         ctx.logits = None
-        rows = max(1, CHUNK // head.shape[0])
+        rows = _rows(head)
         for at in range(0, len(ids), rows):
             part = slice(at, at + rows)
             g = logits[part].float().div_(temperature).sub_(lse[part, None]).exp_()

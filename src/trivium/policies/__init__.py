@@ -26,13 +26,18 @@ def policy(spec: str) -> Policy:
     An existing folder, with or without options after a comma, means `hf:<folder>`, unless it has the name of a policy.
     Raises `UserError` (`UnknownName` for a name or option that does not exist) with what to type instead.
     """
+    return POLICIES.build(whole(spec))
+
+
+def whole(spec: str) -> str:
+    """The spec with the name of its policy, which a folder may be given without."""
     folder = spec.partition(",")[0]
     if (name := spec.partition(":")[0]) not in POLICIES.where and folder:
         if Path(folder).is_dir():
-            return POLICIES.build(f"hf:{spec}")
+            return f"hf:{spec}"
         if "/" in name:
             raise UserError(_missing(Path(folder)))
-    return POLICIES.build(spec)
+    return spec
 
 
 def _missing(folder: Path) -> str:

@@ -76,7 +76,7 @@ class FallbackPolicy(Chat):
             max_new_tokens=min(job.sampling.max_tokens, self.context - len(job.prompt)), do_sample=False,
             pad_token_id=self.tokenizer.pad_token_id or 0,
         )  # fmt: skip
-        ids = torch.tensor([job.prompt] * len(rows))
+        ids = torch.tensor([job.prompt] * len(rows), device=self.model.device)
         self.model.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=settings,
             logits_processor=LogitsProcessorList([control.choose]),
@@ -90,7 +90,8 @@ class FallbackPolicy(Chat):
                 f"prompt and continuation have {len(prompt) + len(ids)} tokens but {self.name} reads at most"
                 f" {self.context}"
             )
-        logits = self.model(input_ids=torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1].float()
+        read = torch.tensor([prompt + ids], device=self.model.device)
+        logits = self.model(input_ids=read).logits[0, len(prompt) - 1 : -1].float().cpu()
         found: list[float] = logits.log_softmax(-1).gather(1, torch.tensor(ids)[:, None]).squeeze(1).tolist()
         return found
 
@@ -124,15 +125,17 @@ class _Control:
         return torch.full_like(scores, float("-inf")).scatter_(1, ids[:, None], 0.0)
 
     def over(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
-        return torch.tensor(self._ended)
+        return torch.tensor(self._ended, device=input_ids.device)
 
 
-def load_fallback(folder: Path, name: str, dtype: torch.dtype, max_rows: int, chat: dict[str, Any], why: str) -> Policy:
+def load_fallback(
+    folder: Path, name: str, dtype: torch.dtype, device: torch.device, max_rows: int, chat: dict[str, Any], why: str
+) -> Policy:
     """A `FallbackPolicy` over `folder`, and one warning that says so and why."""
     from transformers import AutoModelForCausalLM, GenerationConfig
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device).eval()
     except (ValueError, OSError, ImportError) as error:
         raise UserError(f"neither the fast engine nor transformers runs {name}: {why}; {error}") from error
     # What the checkpoint's own settings would add (penalties, filters) nobody has asked for.

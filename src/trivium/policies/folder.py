@@ -17,6 +17,7 @@ from trivium.errors import Unsupported, UserError
 from trivium.models.convert import NotSupported, decoder_config, to_decoder
 from trivium.models.decoder import Decoder, DecoderConfig
 from trivium.policies.chat import id_set
+from trivium.policies.device import CPU, resolve_device, usual_rows
 from trivium.policies.fallback import load_fallback
 from trivium.policies.local import LocalPolicy
 from trivium.policies.lora import add_adapters
@@ -25,13 +26,18 @@ from trivium.types import Policy
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def load(folder: Path, name: str, dtype: str = "auto", max_rows: int = 128, lora: int = 0) -> Policy:
+def load(
+    folder: Path, name: str, dtype: str = "auto", max_rows: int | None = None, lora: int = 0, device: str = "cpu"
+) -> Policy:
     """A policy over `folder` (config.json, tokenizer, safetensors): the fast engine's where it runs the architecture,
     else transformers' own.
 
-    `dtype` is `fp32`, `bf16` or `auto` (the faster one here); `lora` the rank of adapters to train, 0 for none.  Raises
-    UserError naming the file or tensor that is missing.
+    `dtype` is `fp32`, `bf16` or `auto` (the faster one there); `lora` the rank of adapters to train, 0 for none;
+    `max_rows` how many samples are made at a time, `None` for what suits the `device`.  Raises UserError naming the
+    file or tensor that is missing.
     """
+    where = resolve_device(device)
+    kind, rows = resolve_dtype(dtype, where), max_rows or usual_rows(where)
     from transformers import AutoConfig, AutoTokenizer
 
     if not (folder / "config.json").is_file():
@@ -47,14 +53,14 @@ def load(folder: Path, name: str, dtype: str = "auto", max_rows: int = 128, lora
         if lora:
             raise Unsupported(f"{name}: lora={lora} needs the fast engine, which does not run {reason}") from reason
         why = f"the fast engine does not run {reason}"
-        return load_fallback(folder, name, resolve_dtype(dtype), max_rows, chat, why)
+        return load_fallback(folder, name, kind, where, rows, chat, why)
     try:
-        model = make_decoder(shape, to_decoder(read_weights(folder), shape)).to(resolve_dtype(dtype))
+        model = make_decoder(shape, to_decoder(read_weights(folder), shape)).to(kind).to(where)
     except KeyError as missing:
         raise UserError(f"{folder}: {missing.args[0]}; re-save the model with save_pretrained()") from missing
     if lora:
         add_adapters(model, lora)
-    return LocalPolicy(name=name, model=model, max_rows=max_rows, **chat)
+    return LocalPolicy(name=name, model=model, max_rows=rows, **chat)
 
 
 def _generation_eos(folder: Path) -> frozenset[int]:
@@ -91,8 +97,10 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return merged
 
 
-def resolve_dtype(name: str) -> torch.dtype:
-    """`fp32`, `bf16` or `auto` to a torch type.  Raises UserError for anything else."""
+def resolve_dtype(name: str, device: torch.device = CPU) -> torch.dtype:
+    """`fp32`, `bf16` or `auto` (the faster one on a device) to a torch type.  Raises UserError for anything else."""
+    if name == "auto" and device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     if name == "auto":
         return fastest_dtype()
     if name not in DTYPES:

@@ -33,7 +33,7 @@ class JsonDraw:
         """A token for a row in `state`, given its logits [vocab]; its log-probability under the whole distribution at
         temperature 1; and the state after it.
         """
-        z = logits.float()
+        z = logits.float().cpu()
         token, after = self._choose(z, row, state)
         return token, float(z[token] - z.logsumexp(-1)), after
 

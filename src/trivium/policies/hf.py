@@ -9,12 +9,13 @@ from trivium.policies.folder import load
 from trivium.types import Policy
 
 
-def hf(model: str, *, dtype: str = "auto", max_rows: int = 128, lora: int = 0) -> Policy:
+def hf(model: str, *, dtype: str = "auto", max_rows: int | None = None, lora: int = 0, device: str = "auto") -> Policy:
     """A Hugging Face model: a folder on disk, or an id on the Hub such as `hf:Qwen/Qwen2.5-0.5B-Instruct`.
 
-    `lora` is the rank of adapters to train in place of the weights; 0 trains the weights.
+    `lora` is the rank of adapters to train in place of the weights; 0 trains the weights.  `device` is `cpu`, `cuda`,
+    `cuda:1` or `auto`, a GPU where there is one.
     """
-    return load(locate(model), f"hf:{model}", dtype, max_rows, lora)
+    return load(locate(model), f"hf:{model}", dtype, max_rows, lora, device)
 
 
 def locate(model: str) -> Path:

@@ -21,6 +21,7 @@ from trivium.models.convert import from_decoder
 from trivium.models.decoder import Decoder
 from trivium.models.logprob import completion_logprobs
 from trivium.policies.chat import Chat
+from trivium.policies.device import cache_bytes
 from trivium.policies.lora import merged_state
 from trivium.types import Completion, Request, Segment, Usage
 
@@ -47,7 +48,10 @@ class LocalPolicy(Chat):
     _pump: asyncio.Task[None] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.engine = Engine(self.model, eos=self.eos, decode=self.decode, max_rows=self.max_rows)
+        room = cache_bytes(self.model.device)
+        self.engine = Engine(
+            self.model, eos=self.eos, decode=self.decode, max_rows=self.max_rows, cache_bytes=room, prefix_bytes=room
+        )
 
     @property
     def version(self) -> str:

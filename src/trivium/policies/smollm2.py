@@ -28,12 +28,13 @@ DOWNLOAD_MB = 93
 FOLDER_MB = 542
 
 
-def smollm2(*, dtype: str = "auto", max_rows: int = 128, lora: int = 0) -> Policy:
+def smollm2(*, dtype: str = "auto", max_rows: int | None = None, lora: int = 0, device: str = "auto") -> Policy:
     """SmolLM2-135M-Instruct, the embedded model: 135 million parameters, fetched once (93 MB).
 
-    `lora` is the rank of adapters to train in place of the weights; 0 trains the weights.
+    `lora` is the rank of adapters to train in place of the weights; 0 trains the weights.  `device` is `cpu`, `cuda`,
+    `cuda:1` or `auto`, a GPU where there is one.
     """
-    return load(fetch(), "smollm2", dtype, max_rows, lora)
+    return load(fetch(), "smollm2", dtype, max_rows, lora, device)
 
 
 def cache_folder() -> Path:

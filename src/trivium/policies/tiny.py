@@ -14,6 +14,7 @@ import torch
 from trivium.errors import UserError
 from trivium.models.convert import decoder_config
 from trivium.models.decoder import Decoder
+from trivium.policies.device import resolve_device
 from trivium.policies.folder import resolve_dtype
 from trivium.policies.local import LocalPolicy
 
@@ -37,13 +38,17 @@ INIT_STD = 0.02
 """What `tiny` starts from; the lessons of `trivium learn` were measured with it."""
 
 
-def tiny(size: str = "1M", *, seed: int = 0, dtype: str = "fp32", max_rows: int = 256) -> LocalPolicy:
+def tiny(
+    size: str = "1M", *, seed: int = 0, dtype: str = "fp32", max_rows: int = 256, device: str = "cpu"
+) -> LocalPolicy:
     """A small Llama-style model with random weights and one token per byte.
 
     `size` is a parameter count such as `300k`, `1M` or `6M`; the nearest shape is built (about 32 times as wide as
-    deep).
+    deep).  `device` is `cpu`, `cuda`, `cuda:1` or `auto`, a GPU where there is one; the weights start alike on all.
     """
-    return untrained(size, byte_tokenizer(), seed=seed, dtype=dtype, max_rows=max_rows, std=INIT_STD)
+    return untrained(
+        size, byte_tokenizer(), seed=seed, dtype=dtype, max_rows=max_rows, std=INIT_STD, device=device
+    )  # fmt: skip
 
 
 def untrained(
@@ -54,6 +59,7 @@ def untrained(
     dtype: str = "fp32",
     max_rows: int = 256,
     std: float | None = None,
+    device: str = "cpu",
 ) -> LocalPolicy:
     """Random weights of a size (the layers' and a byte's share of it) that speak through any tokenizer.
 
@@ -78,7 +84,8 @@ def untrained(
                 # smaller by sqrt(2 * layers) (Radford et al. 2019), so depth does not grow them.
                 spread, branch = std or p.shape[1] ** -0.5, name.endswith(("out.weight", "down.weight"))
                 p.normal_(0.0, spread / (2 * layers) ** 0.5 if branch else spread, generator=generator)
-    model.to(resolve_dtype(dtype))
+    where = resolve_device(device)
+    model.to(resolve_dtype(dtype, where)).to(where)
     return LocalPolicy(name=f"tiny:{size}", model=model, tokenizer=tokenizer, config=config, max_rows=max_rows)
 
 

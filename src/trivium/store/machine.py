@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -29,8 +30,14 @@ def cores() -> int:
 
 
 def machine() -> dict[str, Any]:
-    """CPU model, cores this process may use, memory in GiB and the operating system."""
-    return {"cpu": _cpu_model(), "cores": cores(), "memory_gib": _memory_gib(), "system": platform.platform(terse=True)}
+    """CPU model, cores this process may use, memory in GiB and the operating system; and the GPUs, if there are any."""
+    found = {
+        "cpu": _cpu_model(),
+        "cores": cores(),
+        "memory_gib": _memory_gib(),
+        "system": platform.platform(terse=True),
+    }
+    return {**found, "gpus": gpus} if (gpus := _gpu_models()) else found
 
 
 def commit() -> str | None:
@@ -65,6 +72,15 @@ def _cpu_model() -> str:
     if name is None:
         return platform.processor() or platform.machine()
     return f"{name} (family {known['cpu family']}, model {known['model']})" if "cpu family" in known else name
+
+
+def _gpu_models() -> list[str]:
+    """The names of the GPUs that NVIDIA's driver knows, in its order."""
+    names = []
+    for about in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        model = re.search(r"^Model:\s*(.+)$", about.read_text(encoding="utf-8"), re.MULTILINE)
+        names.append(model[1].strip() if model else "unknown")
+    return names
 
 
 def _memory_gib() -> float | None:

@@ -253,7 +253,7 @@ class Improving(Training):
 
     def _rewind(self) -> None:
         """Back to the weights that the search arm started from."""
-        self.learner.load_state(torch.load(self._start, weights_only=True, mmap=True))
+        self.learner.load_state(torch.load(self._start, map_location="cpu", weights_only=True, mmap=True))
         self._moved()
 
     def _round(self, r: int) -> list[Problem]:

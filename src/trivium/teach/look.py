@@ -21,7 +21,7 @@ from trivium.learn.types import Objective, RolloutObjective, StepBatch
 from trivium.models.logprob import completion_logprobs
 from trivium.search.driver import VERIFY_TIMEOUT, Judge
 from trivium.tasks import task as make_task
-from trivium.teach.parts import lesson, local_policy
+from trivium.teach.parts import lesson, local_policy, micro_tokens
 from trivium.teach.progress import diagnosis
 from trivium.teach.rollout import Rollouts, Sampler
 from trivium.teach.settings import LearnSettings
@@ -54,9 +54,10 @@ def look(settings: LearnSettings) -> dict[str, Any]:
     differing = sum(len({r.reward for r in group}) > 1 for group in by_group(drawn.rollouts))
     learns, warmed = _teaches(objective, drawn), bool(settings.warmup_steps)
     why = diagnosis(drawn, sampling, objective)
-    mismatch, learn_seconds = _train_side(policy.model, drawn, int(settings.micro_tokens or 512))
+    at_a_time = micro_tokens(settings, policy.model)
+    mismatch, learn_seconds = _train_side(policy.model, drawn, at_a_time)
     bound = MISMATCH[policy.model.head.dtype]
-    memory, free = _memory(policy.model, settings), psutil.virtual_memory().available
+    memory, free = _memory(policy.model, at_a_time), _free(policy.model.device)
     checks = [
         _check("ended by themselves", f"{ended:.0%} of {len(lengths)} samples", ended > 0 or warmed, why),
         _check("length", f"median {lengths[len(lengths) // 2]}, longest {lengths[-1]}, cap {limit} tokens"),
@@ -100,13 +101,13 @@ def _step(rollouts: Sequence[Rollout]) -> StepBatch:
     return step_batch(rollouts, pad([r.logprobs for r in rollouts]))
 
 
-def _train_side(model: Any, drawn: Rollouts, micro_tokens: int) -> tuple[float, float]:
+def _train_side(model: Any, drawn: Rollouts, at_a_time: int) -> tuple[float, float]:
     """Mean |log-prob of the sampler - of a training forward|, and seconds of forward and backward per rollout."""
     if not drawn.rollouts:
         return 0.0, 0.0
     rows: list[Row] = [(r.prompt, r.ids, r.ids) for r in drawn.rollouts]
     apart, count, began = 0.0, 0, time.perf_counter()
-    for piece in microbatches(rows, micro_tokens, range(len(rows))):
+    for piece in microbatches(rows, at_a_time, range(len(rows))):
         logp, _, mask = completion_logprobs(model, piece.prompts, piece.inputs)
         logp.sum().backward()  # type: ignore[no-untyped-call]
         sampled = pad([drawn.rollouts[i].logprobs for i in piece.index], mask.shape[1])
@@ -117,14 +118,18 @@ def _train_side(model: Any, drawn: Rollouts, micro_tokens: int) -> tuple[float, 
     return apart / count, seconds / len(rows)
 
 
-def _memory(model: Any, settings: LearnSettings) -> float:
+def _free(device: torch.device) -> int:
+    """Bytes that are left where the model is."""
+    return psutil.virtual_memory().available if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
+
+
+def _memory(model: Any, at_a_time: int) -> float:
     """Bytes a run needs: weights, float32 masters, gradients and two moments, and one micro-batch of activations."""
     c = model.c
     weights = sum(p.numel() for p in model.parameters())
     size = model.head.element_size()
     fixed = weights * (4 + 4 + 8 + (2 * size if size < 4 else 0))
     # Per layer and token: what the backward pass keeps of norms, projections, attention and the feed-forward.
-    at_a_time = int(settings.micro_tokens or 512)
     activations = at_a_time * c.layers * size * (6 * c.width + 4 * c.heads * c.head_dim + 5 * c.mlp_width)
     return float(fixed + activations + at_a_time * c.vocab * size + 5e8)
 

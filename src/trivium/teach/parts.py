@@ -8,8 +8,9 @@ from typing import Any
 from trivium.errors import Unsupported, UserError
 from trivium.learn import OBJECTIVES
 from trivium.learn.types import Objective
-from trivium.policies import POLICIES
+from trivium.models.decoder import Decoder
 from trivium.policies import policy as make_policy
+from trivium.policies import whole
 from trivium.policies.local import LocalPolicy
 from trivium.registry import format_spec, parse_spec
 from trivium.rewards.composite import Composite, parse_rewards
@@ -31,10 +32,8 @@ def local_policy(settings: RunSettings, dtype: str = "") -> LocalPolicy:
 
     Raises Unsupported for a policy whose weights are not here.
     """
-    name, args, options = parse_spec(settings.policy)
+    name, args, options = parse_spec(whole(settings.policy))
     if dtype:
-        if name not in POLICIES.where:  # a folder
-            name, args, options = parse_spec(f"hf:{settings.policy}")
         # Loaded in the type that is fastest today and turned into this one, weights would keep the rounding of both.
         options["dtype"] = dtype
     if name == "tiny":
@@ -46,6 +45,15 @@ def local_policy(settings: RunSettings, dtype: str = "") -> LocalPolicy:
             " can: tiny, smollm2, and hf with a Llama-, Qwen2-, Qwen3- or GPT-2-style model"
         )
     return made
+
+
+def micro_tokens(settings: RunSettings, model: Decoder) -> int:
+    """The tokens that are computed at a time when learning: as many as told, or as suit the model and its device."""
+    if settings.micro_tokens:
+        return settings.micro_tokens
+    if model.device.type != "cpu":
+        return 16384
+    return 8192 if parse_spec(settings.policy)[0] == "tiny" else 512
 
 
 def make_objective(spec: str, max_tokens: int) -> Objective[Any]:

@@ -25,7 +25,6 @@ LEARN: Presets = {
         "warmup_steps": 4,
         "warmup_batch": 32,
         "warmup_lr": 5e-5,
-        "micro_tokens": 512,
     },
     # Random weights know nothing: the warm-up has to teach what a digit is, by many small steps.
     "random": {
@@ -37,7 +36,6 @@ LEARN: Presets = {
         "warmup_steps": 500,
         "warmup_batch": 8,
         "warmup_lr": 1.5e-3,
-        "micro_tokens": 8192,
     },
 }
 """Defaults that depend on where the policy's weights come from, measured on the embedded model and on tiny:1M."""
@@ -86,8 +84,10 @@ class RunSettings:
     eval_n: int = _option(300, "Held-out problems to measure on.")
     seed: int = _option(0, "Decides problems, samples and, for tiny policies, weights.")
     threads: int = _option(0, "Threads for tensors; 0: one for each core.")
-    micro_tokens: int | None = _preset(
-        "micro_tokens", "Tokens computed at a time when learning: memory against speed, never the result."
+    micro_tokens: int | None = _option(
+        None,
+        "Tokens computed at a time when learning: memory against speed, never the result."
+        "  [default: 512; tiny: 8192; on a GPU: 16384]",
     )
     checkpoint_share: float = _option(0.05, "Largest share of the time that checkpoints may take.")
 

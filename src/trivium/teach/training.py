@@ -36,7 +36,7 @@ from trivium.store.files import disk
 from trivium.store.machine import cores
 from trivium.tasks import task as make_task
 from trivium.teach import Listen
-from trivium.teach.parts import local_policy
+from trivium.teach.parts import local_policy, micro_tokens
 from trivium.teach.progress import Progress
 from trivium.teach.settings import RunSettings
 from trivium.types import Budget, Problem, Sampling, Split, Trace
@@ -67,7 +67,7 @@ class Training(ABC):
         self.learner = Learner(
             self.policy.model,
             self._warming() if warming else self._optimiser(),
-            int(settings.micro_tokens or 512),
+            micro_tokens(settings, self.policy.model),
             temperature,
             seed=settings.seed,
         )
@@ -281,7 +281,7 @@ class Training(ABC):
         progress = Progress(**json.loads((latest[1] / "progress.json").read_text()))
         progress.written += 1
         state = latest[1] / "state.pt"
-        saved = torch.load(state, weights_only=True, mmap=True) if state.exists() else None
+        saved = torch.load(state, map_location="cpu", weights_only=True, mmap=True) if state.exists() else None
         return progress, saved
 
     @contextmanager
