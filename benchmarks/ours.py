@@ -17,7 +17,8 @@ from trivium.policies import policy
 from trivium.policies.folder import dtype_name
 from trivium.policies.local import LocalPolicy
 from trivium.policies.smollm2 import fetch
-from trivium.teach.settings import LEARN
+from trivium.teach.parts import micro_tokens
+from trivium.teach.settings import LearnSettings
 from trivium.types import Completion, Message, Problem, Request, Sampling
 
 SMALL = 20_000_000
@@ -110,7 +111,8 @@ def learner_of(student: LocalPolicy, lr: float) -> Learner:
     """A learner as `trivium learn` makes it, with the optimiser both sides share."""
     optimiser = Optimiser(lr=lr, beta2=BETA2, grad_clip=GRAD_CLIP)
     small = sum(p.numel() for p in student.model.parameters()) < SMALL
-    return Learner(student.model, optimiser, LEARN["random" if small else "pretrained"]["micro_tokens"], TEMPERATURE)
+    settings = LearnSettings(policy="tiny" if small else "smollm2")
+    return Learner(student.model, optimiser, micro_tokens(settings, student.model), TEMPERATURE)
 
 
 def sample_groups(student: LocalPolicy, problems: Sequence[Problem], plan: Lesson, seed: int) -> list[list[Completion]]:

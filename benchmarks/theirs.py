@@ -31,6 +31,8 @@ from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 from benchmarks.lesson import BETA2, GRAD_CLIP, TEMPERATURE, Lesson, rewards, turns_of
 from benchmarks.worker import Facts, Turns
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+"""Where the trainers put themselves, too."""
 DTYPES = {"fp32": torch.float32, "bf16 autocast": torch.float32, "bf16 weights": torch.bfloat16}
 
 
@@ -90,7 +92,7 @@ def generate(turns: Turns, *, folder: str, prompts: list[str], samples: int) -> 
 
     def step(number: int, command: Facts) -> Facts:
         settings, rows, tokens = command["settings"], chats[: command.get("rows", len(chats))], command["tokens"]
-        model = load(settings["mode"], settings["attention"])
+        model = load(settings["mode"], settings["attention"]).to(DEVICE)
         # Without an end-of-sequence id every row runs to the last token, and no filter has to look for it.
         wanted = model.generation_config = GenerationConfig(
             max_new_tokens=tokens, do_sample=True, temperature=1.0, top_k=0, top_p=1.0, eos_token_id=None,
@@ -100,7 +102,7 @@ def generate(turns: Turns, *, folder: str, prompts: list[str], samples: int) -> 
         lengths, began = set(), time.perf_counter()
         for at in range(0, len(rows), settings["batch"]):
             part = rows[at : at + settings["batch"]]
-            encoded = tokenizer(part, return_tensors="pt", padding=True, add_special_tokens=False)
+            encoded = tokenizer(part, return_tensors="pt", padding=True, add_special_tokens=False).to(DEVICE)
             with torch.inference_mode():
                 made = model.generate(**encoded, generation_config=wanted)
             lengths.add(made.shape[1] - encoded["input_ids"].shape[1])
@@ -173,7 +175,7 @@ def sft_trainer(
 def common(settings: dict[str, Any], lr: float, batch: int, rows: int) -> dict[str, Any]:
     """What both trainers are told: the shared optimiser, and nothing that costs time."""
     return {
-        "output_dir": tempfile.mkdtemp(prefix="trl-"), "use_cpu": True, "bf16": settings["mode"] == "bf16 autocast",
+        "output_dir": tempfile.mkdtemp(prefix="trl-"), "use_cpu": DEVICE == "cpu", "bf16": settings["mode"] == "bf16 autocast",
         "per_device_train_batch_size": batch, "gradient_accumulation_steps": rows // batch,
         "gradient_checkpointing": False, "learning_rate": lr, "lr_scheduler_type": "constant", "warmup_steps": 0,
         "weight_decay": 0.0, "adam_beta1": 0.9, "adam_beta2": BETA2, "adam_epsilon": 1e-8, "max_grad_norm": GRAD_CLIP,

@@ -9,12 +9,13 @@ first.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from trivium.engine.cache import NONE, BatchCache, Past, cut, tokens_in
+from trivium.engine.cache import NONE, BatchCache, Cache, Past, cut, tokens_in
 from trivium.models.attention import MASKED, additive, probabilities
 
 
@@ -132,18 +133,37 @@ class Step:
     """One new token for each of the first `rows` rows: write its key and value, attend to the row's past and itself."""
 
     def __init__(self, cache: BatchCache, rows: int) -> None:
-        self.own, own = cache.own, cache.own
-        lengths = own.lengths[:rows].clone()
+        own = cache.own
+        self.lengths = own.lengths[:rows].clone()
         stem_of = cache.stem_of[:rows]
-        self.positions = lengths + cache.stem_lengths(stem_of)
-        own.reserve(own.used, int(lengths.max()) + 1)
-        self.rows, self.lengths = torch.arange(rows, device=cache.device), lengths.to(cache.device)
-        past = torch.arange(own.places, device=cache.device) <= self.lengths[:, None]
-        c = cache.c
-        mask = additive(past, cache.dtype)
-        self.mask = mask[:, None, None].expand(-1, c.kv_heads, c.heads // c.kv_heads, -1).flatten(0, 1)
+        self.positions = self.lengths + cache.stem_lengths(stem_of)
+        own.reserve(own.used, int(self.lengths.max()) + 1)
         own.lengths[:rows] += 1
         self.stems = StemAttention(cache, stem_of) if max(stem_of) != NONE else None
+        self._own = own
+
+    @functools.cached_property
+    def _tokens(self) -> TokenAttention:
+        """Made when it is called for: a step that is played back has no use for it."""
+        return TokenAttention(self._own, self.lengths.to(self._own.device), self.stems)
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return self._tokens(layer, q, k, v)
+
+
+class TokenAttention:
+    """Attention of one token in each of a cache's first rows, which hold `lengths` [B] tokens before it.
+
+    It reads nothing but tensors of the cache's device, so that a GPU can play it back.
+    """
+
+    def __init__(self, own: Cache, lengths: Tensor, stems: StemAttention | None = None) -> None:
+        self.own, self.lengths, self.stems = own, lengths, stems
+        self.rows = torch.arange(len(lengths), device=own.device)
+        past = torch.arange(own.places, device=own.device) <= lengths[:, None]
+        c = own.c
+        mask = additive(past, own.dtype)
+        self.mask = mask[:, None, None].expand(-1, c.kv_heads, c.heads // c.kv_heads, -1).flatten(0, 1)
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         keys, values = self.own.keys[layer, : len(self.rows)], self.own.values[layer, : len(self.rows)]
@@ -167,7 +187,7 @@ class Mixed:
         self.positions = torch.cat((step.positions, prefill.positions))
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        n = len(self.step.rows)
+        n = len(self.step.lengths)
         return torch.cat((self.step(layer, q[:n], k[:n], v[:n]), self.prefill(layer, q[n:], k[n:], v[n:])))
 
 

@@ -9,16 +9,22 @@ from torch import Tensor
 
 from trivium.models.decoder import DecoderConfig
 
-GROW = 32
+CPU = torch.device("cpu")
+GROW, GPU_GROW = 32, 128
 NONE = -1
 """The stem of a row that has none."""
 Past = Sequence[tuple[Tensor, Tensor]]
 """Keys and values of consecutive tokens, in pieces of [layers, kv_heads, tokens, head_dim]."""
 
 
-def rounded(places: int) -> int:
-    """The places a cache takes where `places` are needed: whole multiples of `GROW`."""
-    return -(-places // GROW) * GROW
+def rounded(places: int, device: torch.device = CPU) -> int:
+    """The places a cache takes where `places` are needed: whole multiples of `GROW`.
+
+    On a GPU they double from `GPU_GROW` on, since whatever was recorded there is recorded again for another size.
+    """
+    if device.type == "cpu":
+        return -(-places // GROW) * GROW
+    return GPU_GROW << max(0, -(-places // GPU_GROW) - 1).bit_length()
 
 
 def tokens_in(past: Past) -> int:
@@ -60,7 +66,7 @@ class Cache:
         """Make room for `rows` sequences of `places` tokens, keeping what is there."""
         if rows <= self.keys.shape[1] and places <= self.places:
             return
-        places = rounded(places)
+        places = rounded(places, self.device)
         if self.used:  # an empty cache is made anew, so that one long batch does not set its size for ever
             rows, places = max(rows, self.keys.shape[1]), max(places, self.places)
         shape = (self.c.layers, rows, self.c.kv_heads, places, self.c.head_dim)

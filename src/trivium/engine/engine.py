@@ -19,6 +19,7 @@ from trivium.engine.attend import Mixed, Prefill, Step
 from trivium.engine.cache import NONE, BatchCache, Past, rounded, tokens_in
 from trivium.engine.draw import Uniforms, draw
 from trivium.engine.prefix import PrefixStore
+from trivium.engine.record import Recordings
 from trivium.engine.stems import live_stem, new_stems
 from trivium.models.decoder import Decoder
 from trivium.models.packed import PackedDecoder, stamp, worth_packing
@@ -101,6 +102,7 @@ class Engine:
         self.rows: list[Row] = []
         self.cache: BatchCache | None = None
         self.packed: PackedDecoder | None = None
+        self.recordings: Recordings | None = None
         self.prefixes = PrefixStore(prefix_bytes)
         self._asked: set[tuple[int, ...]] = set()
         self.stamp: tuple[tuple[int, int], ...] = ()
@@ -129,15 +131,18 @@ class Engine:
         self.queue.clear()
         self.rows.clear()
         self.release()
+        self.cache = self.recordings = None
 
     def release(self) -> None:
         """Give back the memory of caches and packed weights; the next step makes them again.
 
-        Raises RuntimeError while rows are running.
+        On a GPU the rows of the batch keep theirs, which is a share of its memory that nothing else is given: steps are
+        recorded for it.  Raises RuntimeError while rows are running.
         """
         if self.rows:
             raise RuntimeError(f"{len(self.rows)} rows are running; their cache cannot be released")
-        self.cache = self.packed = None
+        if self.cache is not None and self.cache.device.type == "cpu":
+            self.cache = self.packed = None
         self._forget()
 
     @torch.inference_mode()
@@ -183,7 +188,7 @@ class Engine:
     def _cache(self) -> BatchCache:
         dtype, device = self.model.embed.weight.dtype, self.model.device
         if self.cache is None or (self.cache.dtype, self.cache.device) != (dtype, device):
-            self.cache = BatchCache(self.model.c, dtype, device)
+            self.cache, self.recordings = BatchCache(self.model.c, dtype, device), None
         return self.cache
 
     @property
@@ -200,7 +205,8 @@ class Engine:
         # All rows of the cache are as long as its longest, so one long row sets the price of every other.
         head = [job for job, _ in itertools.islice(self.queue, self.max_rows)]
         jobs = {*head, *(row.job for row in self.rows)}
-        places = rounded(min(c.context, max(len(job.prompt) + job.sampling.max_tokens for job in jobs)) + 1)
+        longest = min(c.context, max(len(job.prompt) + job.sampling.max_tokens for job in jobs)) + 1
+        places = rounded(longest, self.model.device)
         if self.rows:
             places = max(places, self._cache().own.places)
         limit = max(1, min(self.max_rows, self.cache_bytes // (self._token_bytes * places)))
@@ -221,6 +227,9 @@ class Engine:
         last = [row.ids[-1] for row in self.rows]
         if not joining:
             step = Step(cache, live)
+            if step.stems is None and cache.device.type == "cuda":
+                self.recordings = self.recordings or Recordings(model, cache.own)
+                return self.recordings.logits(torch.tensor(last), step.positions, step.lengths)
             return model.logits(model(torch.tensor(last), step.positions, step))
         self._share(model, list(joining))
         # The last token of a prompt is always computed: the first draw needs its hidden state.
