@@ -175,7 +175,8 @@ def sft_trainer(
 def common(settings: dict[str, Any], lr: float, batch: int, rows: int) -> dict[str, Any]:
     """What both trainers are told: the shared optimiser, and nothing that costs time."""
     return {
-        "output_dir": tempfile.mkdtemp(prefix="trl-"), "use_cpu": DEVICE == "cpu", "bf16": settings["mode"] == "bf16 autocast",
+        "output_dir": tempfile.mkdtemp(prefix="trl-"), "use_cpu": DEVICE == "cpu",
+        "bf16": settings["mode"] == "bf16 autocast",
         "per_device_train_batch_size": batch, "gradient_accumulation_steps": rows // batch,
         "gradient_checkpointing": False, "learning_rate": lr, "lr_scheduler_type": "constant", "warmup_steps": 0,
         "weight_decay": 0.0, "adam_beta1": 0.9, "adam_beta2": BETA2, "adam_epsilon": 1e-8, "max_grad_norm": GRAD_CLIP,
