@@ -46,10 +46,9 @@ def said(e: Engine, asked: list[Job]) -> list[tuple[list[int], list[float]]]:
     return [(r.ids, r.logprobs) for r in sorted(rows, key=lambda r: (asked.index(r.job), r.index))]
 
 
-@pytest.mark.parametrize("shared", [0, 1 << 60], ids=["stems", "no-stems"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_samples_and_log_probs_are_those_of_the_processor(kind: str, shared: int, monkeypatch) -> None:
-    monkeypatch.setattr(stems, "WORTHWHILE", shared)
+def test_samples_and_log_probs_are_those_of_the_processor(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stems, "WORTHWHILE", 0)
     made = engine(kind, "cuda")
     found = [said(made, asked := jobs()), said(engine(kind, "cpu"), asked)]
     assert [ids for ids, _ in found[0]] == [ids for ids, _ in found[1]]
@@ -59,6 +58,25 @@ def test_samples_and_log_probs_are_those_of_the_processor(kind: str, shared: int
     assert made.cache.own.keys.is_cuda
     again = said(made, asked)  # from what is kept of them
     assert [ids for ids, _ in again] == [ids for ids, _ in found[0]]
+
+
+def test_steps_are_recorded_for_the_weights_and_the_cache_there_are() -> None:
+    """New numbers in the same tensors are computed with; other tensors are recorded again."""
+    made, here = engine("llama", "cuda"), engine("llama", "cpu")
+    asked = jobs()
+    said(made, asked)
+    kept = made.recordings
+    assert kept is not None
+    assert kept._made
+    for e in (made, here):
+        with torch.no_grad():
+            e.model.norm.weight.mul_(1.5)
+        e.release()
+    assert [ids for ids, _ in said(made, asked)] == [ids for ids, _ in said(here, asked)]
+    assert made.recordings is kept
+    made.model.load_state_dict({name: w.clone() for name, w in made.model.state_dict().items()}, assign=True)
+    assert [ids for ids, _ in said(made, asked)] == [ids for ids, _ in said(here, asked)]
+    assert made.recordings is not kept
 
 
 @pytest.mark.parametrize("kind", FAMILIES)

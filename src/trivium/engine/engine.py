@@ -170,6 +170,8 @@ class Engine:
         """The model in its fastest form, for the weights as they are now."""
         now = stamp(self.model)
         if now != self.stamp:
+            if [place for place, _ in now] != [place for place, _ in self.stamp]:
+                self.recordings = None
             self.stamp, self.packed = now, None
             self._forget()
         if not worth_packing(self.model):
@@ -227,9 +229,9 @@ class Engine:
         last = [row.ids[-1] for row in self.rows]
         if not joining:
             step = Step(cache, live)
-            if step.stems is None and cache.device.type == "cuda":
+            if cache.device.type == "cuda":
                 self.recordings = self.recordings or Recordings(model, cache.own)
-                return self.recordings.logits(torch.tensor(last), step.positions, step.lengths)
+                return self.recordings.logits(torch.tensor(last), step.lengths)
             return model.logits(model(torch.tensor(last), step.positions, step))
         self._share(model, list(joining))
         # The last token of a prompt is always computed: the first draw needs its hidden state.
@@ -261,8 +263,13 @@ class Engine:
         return logits[torch.cat((torch.arange(live), live + prefill.source)).to(logits.device)]
 
     def _stems(self, prompts: Mapping[tuple[int, ...], int], pasts: list[Past]) -> list[int]:
-        """The stem of each prompt, given its number of rows; `pasts` is led on to the end of a stem that knows more."""
+        """The stem of each prompt, given its number of rows; `pasts` is led on to the end of a stem that knows more.
+
+        On a GPU there are none: a step with stems is another one each time, and cannot be recorded.
+        """
         cache, c = self._cache(), self.model.c
+        if cache.device.type == "cuda":
+            return [NONE] * len(prompts)
         stems = {p: live_stem(p, cache.ids) for p in prompts}
         for i, stem in enumerate(stems.values()):
             if stem != NONE and tokens_in(pasts[i]) < (n := len(cache.ids[stem])):
