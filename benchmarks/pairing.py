@@ -146,4 +146,4 @@ def number(x: float) -> str:
 
 def _machine(r: Row) -> str:
     m = r.get("machine") or {}
-    return f"{m.get('cpu', 'an unknown machine')}, {m.get('cores', '?')} cores"
+    return ", ".join([m.get("cpu", "an unknown machine"), f"{m.get('cores', '?')} cores", *m.get("gpus", [])])

@@ -79,7 +79,7 @@ class Counters:
 
 
 class Engine:
-    """Generation with a `Decoder`.
+    """Generation with a `Decoder`, whose weights may change at any time and whose layers stay the objects they are.
 
     `eos` are the token ids that end a sample (kept in its ids: they were sampled, so they are trained on); `decode`
     turns ids into text and is called only for samples with stop strings.  At most `max_rows` rows run at once, at most
@@ -97,6 +97,7 @@ class Engine:
         prefix_bytes: int = 1 << 30,
     ) -> None:
         self.model, self.eos, self.decode = model, eos, decode
+        self._modules = tuple(model.modules())
         self.max_rows, self.cache_bytes = max_rows, cache_bytes
         self.queue: deque[tuple[Job, int]] = deque()
         self.rows: list[Row] = []
@@ -168,7 +169,7 @@ class Engine:
 
     def _model(self) -> Decoder:
         """The model in its fastest form, for the weights as they are now."""
-        now = stamp(self.model)
+        now = stamp(self._modules)
         if now != self.stamp:
             if [place for place, _ in now] != [place for place, _ in self.stamp]:
                 self.recordings = None

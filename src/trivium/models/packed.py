@@ -11,6 +11,7 @@ rearrange narrow matrices, so that these are left as they are.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -62,12 +63,14 @@ class PackedDecoder(Decoder):
         return out
 
 
-def stamp(model: Decoder) -> tuple[tuple[int, int], ...]:
-    """What changes when a weight does: where each lives and how often it was written to.
+def stamp(modules: Iterable[nn.Module]) -> tuple[tuple[int, int], ...]:
+    """What changes when a weight of some modules does: where each lives and how often it was written to.
+
+    For a whole model give all its `modules()`; to look for them in every step would take a millisecond of it.
 
     An optimiser that writes unmarked (torch's fused ones) must call `torch.autograd.graph.increment_version`.
     """
-    return tuple((p.data_ptr(), p._version) for p in model.parameters())
+    return tuple((p.data_ptr(), p._version) for m in modules for p in m._parameters.values() if p is not None)
 
 
 def can_pack(model: Decoder) -> bool:
