@@ -83,6 +83,7 @@ def rate(turns: Turns, *, kind: str, folder: str, lesson: dict[str, Any]) -> Non
 def generate(turns: Turns, *, folder: str, prompts: list[str], samples: int) -> None:
     """`model.generate` of exactly as many `tokens` as a command says, for all `rows` or some, in its `settings`."""
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token  # not every version writes it into the folder
     load = functools.lru_cache(maxsize=1)(lambda mode, attention: model_of(folder, mode, attention).eval())
     chats = [
         tokenizer.apply_chat_template([{"role": "user", "content": p}], add_generation_prompt=True, tokenize=False)
