@@ -199,6 +199,16 @@ def test_a_worker_takes_a_seed_that_no_other_is_busy_with() -> None:
     assert not waiting
 
 
+def test_a_gpu_is_for_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(policy: str | None) -> list[runner.Job]:
+        return [runner.Job("m", "s", "a", 0, "full", policy)]
+
+    monkeypatch.setattr(runner, "cores", lambda: 4)
+    assert [runner._usual(made(policy)) for policy in (None, "smollm2:device=cpu", "tiny:10k,device=cpu")] == [4, 4, 4]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert [runner._usual(made(policy)) for policy in (None, "smollm2", "hf:org/name,dtype=fp32")] == [4, 1, 1]
+
+
 def test_workers_give_what_this_process_gives() -> None:
     """Real arms on real tensors, in two processes and in this one: equal to the last bit."""
     entry = paper("masked-thought")

@@ -23,7 +23,9 @@ def command(
     size: str = typer.Option("lab", help="smoke (seconds, decides nothing), lab (minutes) or full (with --policy)."),
     seeds: int | None = typer.Option(None, min=1, help="How many seeds; default: as many as the recipe says."),
     policy: str | None = typer.Option(None, help="The policy to train at the full size, such as hf:FOLDER."),
-    workers: int | None = typer.Option(None, min=0, help="Processes; default: one for each core.  0: in this one."),
+    workers: int | None = typer.Option(
+        None, min=0, help="Processes; default: one for each core, one on a GPU.  0: in this one."
+    ),
     fresh: bool = typer.Option(False, "--fresh", help="Run again what is in the cache."),
     ledger: Path = typer.Option(LEDGER, help="Where verdicts are appended (never those of the smoke size)."),
     every: bool = typer.Option(False, "--all", help="All recipes, one after the other."),

@@ -27,9 +27,9 @@ class Recipe:
     """One paper's experiment.
 
     `arms` map names to functions of a `Lab`; `sizes` map `smoke` (seconds, decides nothing), `lab` (minutes on two
-    cores) and `full` (for a policy that the user names, wherever its spec puts it) to settings; the first of `claims` is the headline.  `seeds` is how many the lab size takes, from `first_seed` on,
-    those before it having been tuned with; `tried` is how many configurations were tried on dev problems before these
-    were frozen.
+    cores) and `full` (for a policy that the user names, wherever its spec puts it) to settings; the first of `claims`
+    is the headline.  `seeds` is how many the lab size takes, from `first_seed` on, those before it having been tuned
+    with; `tried` is how many configurations were tried on dev problems before these were frozen.
     """
 
     slug: str

@@ -26,8 +26,9 @@ import psutil
 from trivium.claims import ArmResult, Results
 from trivium.errors import RunError, TriviumError
 from trivium.lab.keep import find, keep, of_policy, shelf
-from trivium.lab.lab import Arm, Lab
+from trivium.lab.lab import Arm, Lab, device_of
 from trivium.lab.recipe import Recipe
+from trivium.policies.device import resolve_device
 from trivium.store.machine import commit, cores
 
 Hear = Callable[[str, int, int], None]
@@ -61,9 +62,9 @@ def jobs(module: str, recipe: Recipe, size: str, seeds: Sequence[int], policy: s
 def run(asked: Sequence[Job], *, workers: int | None = None, fresh: bool = False, hear: Hear | None = None) -> Results:
     """The results of all jobs, from the cache where it has them.
 
-    `workers` processes (one for each core if `None`; 0 runs here) of one thread.  `fresh` makes them again, with all
-    that they rest on; what was there stays until then.  Raises RunError when an arm fails, with what it said; finished
-    arms are kept.
+    `workers` processes (if `None` one for each core, and one alone on a GPU; 0 runs here) of one thread.  `fresh` makes
+    them again, with all that they rest on; what was there stays until then.  Raises RunError when an arm fails, with
+    what it said; finished arms are kept.
     """
     done: dict[tuple[str, int], ArmResult] = {}
     missing = []
@@ -79,7 +80,7 @@ def run(asked: Sequence[Job], *, workers: int | None = None, fresh: bool = False
     tell = hear or (lambda what, n, total: None)
     if done:
         tell(f"{len(done)} from the cache", len(done), len(asked))
-    for job, result in _each(missing, cores() if workers is None else workers):
+    for job, result in _each(missing, _usual(missing) if workers is None else workers):
         if isinstance(result, str):
             raise RunError(f"{job.slug}, arm {job.arm}, seed {job.seed} failed: {result}")
         done[job.arm, job.seed] = result
@@ -190,6 +191,12 @@ def _each(missing: Sequence[Job], workers: int) -> Iterator[tuple[Job, ArmResult
         pool.shutdown(wait=False, cancel_futures=True)
         for process in abandoned:
             process.terminate()
+
+
+def _usual(missing: Sequence[Job]) -> int:
+    """How many processes suit the jobs: on a GPU all of them would share its memory."""
+    on_gpu = any(resolve_device(device_of(policy)).type != "cpu" for policy in {job.policy for job in missing})
+    return 1 if on_gpu else cores()
 
 
 def _next(waiting: list[Job], running: Iterable[Job]) -> Job:
