@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from trivium.lab.lab import Lab
 from trivium.lab.measure import greedy_accuracy, pass_at, verdicts
 from trivium.lab.select import Best
 from trivium.lab.train import batches, demonstrations, imitate, prefer, reinforce, solutions
+from trivium.learn.batch import Demonstration
 from trivium.learn.preference import Preference
 from trivium.policies.local import LocalPolicy
 from trivium.tasks import task
@@ -57,6 +59,24 @@ def test_imitation_teaches_counts_and_repeats() -> None:
         assert here.spent["trained_tokens"] == sum(len(d.ids) for batch in batches(shown, 8, 4, 0) for d in batch)
         assert len(here.seen) == 16
         found.append(weights(policy))
+    assert torch.equal(*found)
+
+
+def test_what_a_step_makes_of_an_example_is_what_it_learns() -> None:
+    """All of it masked in the second step: the weights are those after the first."""
+    here, policy = lab(), blank(lab(), "30k", [])
+    shown = demonstrations(policy, solutions(here.problems(SUMS, "train", 8)))
+    found, steps = [], []
+
+    def made(step: int, example: Demonstration) -> Demonstration:
+        steps.append(step)
+        return replace(example, mask=(step == 0,) * len(example.ids))
+
+    imitate(
+        here, policy, shown, steps=2, batch=8, lr=1e-3, made=made, watch=lambda step: found.append(weights(policy))
+    )  # fmt: skip
+    assert steps == [0] * 8 + [1] * 8
+    assert not torch.equal(found[0], weights(blank(lab(), "30k", [])))
     assert torch.equal(*found)
 
 

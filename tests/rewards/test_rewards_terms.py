@@ -131,9 +131,9 @@ def test_every_reward_is_bounded_and_gives_one_value_per_trace(rows):
 
 def test_agreement_counts_answers_and_never_their_truth():
     group = [trace(v) for v in (RIGHT, WRONG, WRONG, GARBLED, BROKEN)]
-    assert REWARDS.build("agreement")(group) == [1 / 3, 2 / 3, 2 / 3, 0.0, None]
+    assert REWARDS.build("agreement")(group) == [1 / 4, 2 / 4, 2 / 4, 0.0, None]
     assert REWARDS.build("agreement:rule=majority")(group) == [0.0, 1.0, 1.0, 0.0, None]
-    assert REWARDS.build("agreement:rule=log")(group)[:3] == [math.log(1 / 3), math.log(2 / 3), math.log(2 / 3)]
+    assert REWARDS.build("agreement:rule=log")(group)[:4] == [math.log(n / 8) for n in (2, 4, 4, 1)]
     assert REWARDS.build("agreement")([trace(GARBLED)]) == [0.0]
 
 

@@ -82,17 +82,20 @@ def imitate(
     objective: Objective[Any] | Callable[[int], Objective[Any]] | str = "sft",
     weight_decay: float = 0.0,
     watch: Callable[[int], None] = lambda step: None,
+    made: Callable[[int, Demonstration], Demonstration] | None = None,
 ) -> None:
     """`steps` supervised steps of `batch` demonstrations, the rate rising for a twentieth and then falling to a tenth.
 
-    `objective` may be a function of the step, for noise that grows.  `watch` is told of every step.
+    `objective` may be a function of the step, for noise that grows, and `made` says what a step makes of an example.
+    `watch` is told of every step.
     """
     chosen = OBJECTIVES.build(objective) if isinstance(objective, str) else objective
     optimiser = falling(lr, steps, weight_decay)
     learner = Learner(policy.model, optimiser, MICRO_TOKENS, seed=lab.seed)
     for step, examples in enumerate(batches(shown, batch, steps, lab.seed)):
         now = chosen if hasattr(chosen, "kind") else chosen(step)
-        _count(lab, learner.step(examples, now))  # type: ignore[arg-type]
+        shown_now = examples if made is None else [made(step, example) for example in examples]
+        _count(lab, learner.step(shown_now, now))  # type: ignore[arg-type]
         watch(step + 1)
     _moved(policy)
 

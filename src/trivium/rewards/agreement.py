@@ -15,15 +15,17 @@ from trivium.types import Trace, Verdict
 def agreement(*, rule: Literal["share", "majority", "log"] = "share") -> Reward:
     """The share of the group that gave the same answer; the verdict is read for the answer, never for its truth.
 
-    With c the rollouts that say what this one says, of n with an answer: share c / n, majority 1 if no other answer
-    is more common, log ln(c / n).  A response without an answer gets 0 (log: ln(1 / 2n)).  Zhang et al. 2025 (EMPO),
+    With c the rollouts that say what this one says, of n in all: share c / n, majority 1 if no other answer is more
+    common, log ln(c / n).  A response without an answer gets 0 (log: ln(1 / 2n)); those that a verifier failed on are
+    not among the n.  Zhang et al. 2025 (EMPO),
     arXiv:2504.05812, minimise the entropy of the answers' meanings and pay the share, whose mean is the chance that two
     rollouts agree (Renyi's entropy of order 2); `log` pays what the gradient of Shannon's entropy would.
     """
 
     def reward(group: Sequence[Trace]) -> list[float | None]:
-        said = Counter(v.answer for trace in group if (v := verdict_of(trace)) is not None and v.answer is not None)
-        n, most = max(1, said.total()), max(said.values(), default=0)
+        judged = [verdict.answer for trace in group if (verdict := verdict_of(trace)) is not None]
+        said = Counter(answer for answer in judged if answer is not None)
+        n, most = max(1, len(judged)), max(said.values(), default=0)
 
         def pay(_: Trace, verdict: Verdict) -> float:
             count = said[verdict.answer] if verdict.answer is not None else 0

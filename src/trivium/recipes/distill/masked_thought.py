@@ -25,8 +25,8 @@ Details that matter
 -------------------
 - The released GSM8K script replaces by random tokens instead of masks, unlike the paper's main description; both are
   arms here.
-- `loss-dropped` takes a share p of tokens out of the loss and leaves what is read alone: the null arm.  It draws them
-  once an example where masks are drawn anew at every step and become more: what is never learned weighs it down.
+- `loss-dropped` takes a share p of tokens out of the loss and leaves what is read alone: the null arm.  They are drawn
+  anew at every step, and p rises as that of the masks does.
 - `weight-decay` is the trivial rival: another regulariser, at the same steps and the same choice of checkpoint.
 
 At full size
@@ -54,6 +54,7 @@ from trivium.lab.measure import greedy_accuracy
 from trivium.lab.recipe import Paper, Recipe
 from trivium.lab.select import Best
 from trivium.lab.train import demonstrations, imitate, solutions
+from trivium.learn.batch import Demonstration
 from trivium.learn.sft import Supervised, sft
 
 MASK = 0
@@ -90,24 +91,31 @@ def train(lab: Lab[Size], *, noise: Literal["none", "mask", "random", "loss"] = 
     shown = solutions(lab.problems(task, "train", s.examples))
     policy = given(lab.policy_spec) if lab.policy_spec else blank(lab, s.model, [])
     examples = demonstrations(policy, shown)
-    if noise == "loss":
-        rng = random.Random(lab.seed)
-        examples = [replace(e, mask=tuple(rng.random() >= s.rate for _ in e.ids)) for e in examples]
+    rng = random.Random(lab.seed)
+
+    def dropped(step: int, shown: Demonstration) -> Demonstration:
+        return replace(shown, mask=tuple(rng.random() >= _rate(step, s) for _ in shown.ids))
+
     best = Best(lab, policy, task, lab.problems(task, "dev", s.dev), s.steps // s.checks)
     imitate(
         lab, policy, examples, steps=s.steps, batch=s.batch, lr=s.lr, objective=_rising(noise, s),
-        weight_decay=s.decay if decay else 0.0, watch=best,
+        weight_decay=s.decay if decay else 0.0, watch=best, made=dropped if noise == "loss" else None,
     )  # fmt: skip
     best.restore()
     return greedy_accuracy(lab, policy, task, lab.problems(task, "test", s.test))
 
 
+def _rate(step: int, s: Size) -> float:
+    """The share of tokens at a step: full after two thirds of training."""
+    return s.rate * min(1.0, 1.5 * step / s.steps)
+
+
 def _rising(noise: str, s: Size) -> Callable[[int], Supervised]:
-    """The objective of each step: the rate is full after two thirds of training."""
+    """The objective of each step."""
     mask = {"mask": MASK, "random": None}
     if noise not in mask:
         return lambda step: sft()
-    return lambda step: sft(noise=s.rate * min(1.0, 1.5 * step / s.steps), mask_id=mask[noise])
+    return lambda step: sft(noise=_rate(step, s), mask_id=mask[noise])
 
 
 RECIPE = Recipe(

@@ -36,7 +36,7 @@ Details that matter
   agreement ends below the untrained model, and about half of what gold labels gain over it is that harm.
 - `weak-untrained` had fewer steps of supervision, and its majority is mostly wrong.
 - Bases differ by 20 points with the seed, and agreement gains on the one and loses on the other.
-- The share is of the answers that could be read: a lone one among eight is paid 1, not an eighth.
+- The share is of all G, those that cannot be read included, so that a lone answer is paid little.
 
 At full size
 ------------
