@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from synthetic_run import make_run
 
 from trivium.cli import main as cli
@@ -129,6 +130,27 @@ def test_a_bug_is_one_line_with_the_traceback_in_a_file(capsys: Capture, monkeyp
     path.unlink()
     assert cli.main(["--debug", "list", "tasks"]) == 70
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_too_little_memory_is_no_bug(error: Exception, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(kind: str) -> None:
+        raise error
+
+    monkeypatch.setattr("trivium.cli.list.described", full)
+    assert cli.main(["list", "tasks"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith("trivium: out of memory: try a smaller policy")
+    assert "bug" not in said
+    Path(said.split("traceback in ")[1].rstrip(")\n")).unlink()
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:

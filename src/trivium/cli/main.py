@@ -92,7 +92,16 @@ def main(arguments: Sequence[str]) -> int:
         with tempfile.NamedTemporaryFile("w", prefix="trivium-error-", suffix=".txt", delete=False) as file:
             traceback.print_exc(file=file)
         first = str(error).partition("\n")[0]
+        if _out_of_memory(error):
+            tip = "try a smaller policy, a smaller max_rows in its spec, or fewer --micro-tokens where it learns"
+            return _fail(f"out of memory: {tip} ({first}; traceback in {file.name})", 1)
         return _fail(f"unexpected {type(error).__name__}: {first} (a bug in Trivium; traceback in {file.name})", 70)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Python's, a GPU's, and what torch says of the processor's."""
+    name = type(error).__name__
+    return name in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in str(error)
 
 
 def _wanted(arguments: Sequence[str]) -> str | None:
