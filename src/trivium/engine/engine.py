@@ -142,7 +142,7 @@ class Engine:
         """
         if self.rows:
             raise RuntimeError(f"{len(self.rows)} rows are running; their cache cannot be released")
-        if self.cache is not None and self.cache.device.type == "cpu":
+        if self.model.device.type == "cpu":
             self.cache = self.packed = None
         self._forget()
 

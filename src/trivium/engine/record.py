@@ -38,9 +38,10 @@ class Recordings:
         rows = min(max(FEWEST, 1 << (live - 1).bit_length()), self.own.keys.shape[1])
         given = torch.zeros(2, rows, dtype=torch.long)
         given[0, :live], given[1, :live] = ids, lengths
-        if rows not in self._made:
-            self._made[rows] = _Recording(self.model, self.own, given)
-        return self._made[rows].play(given)[:live]
+        with torch.cuda.device(self.own.device):  # of several GPUs one is current, and graphs belong to that one
+            if rows not in self._made:
+                self._made[rows] = _Recording(self.model, self.own, given)
+            return self._made[rows].play(given)[:live]
 
 
 class _Recording:
@@ -58,11 +59,11 @@ class _Recording:
             return model.logits(model(ids, lengths, TokenAttention(own, lengths)))
 
         # Once apart, on the numbers of the step to come: what libraries set up at first cannot be recorded.
-        apart = torch.cuda.Stream(own.device)  # type: ignore[no-untyped-call]
-        apart.wait_stream(torch.cuda.current_stream(own.device))
+        apart = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        apart.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(apart):
             step()
-        torch.cuda.current_stream(own.device).wait_stream(apart)
+        torch.cuda.current_stream().wait_stream(apart)
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
             self.logits = step()
