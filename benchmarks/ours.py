@@ -17,7 +17,7 @@ from trivium.policies import policy
 from trivium.policies.folder import dtype_name
 from trivium.policies.local import LocalPolicy
 from trivium.policies.smollm2 import fetch
-from trivium.teach.parts import micro_tokens
+from trivium.teach.memory import micro_tokens
 from trivium.teach.settings import LearnSettings
 from trivium.types import Completion, Message, Problem, Request, Sampling
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_models import FAMILIES, decoder, on_gpu
 
-from trivium.engine import stems
+from trivium.engine import cache, stems
 from trivium.engine.engine import Engine, Job
 from trivium.models.logprob import completion_logprobs
 from trivium.types import GREEDY, Sampling
@@ -46,9 +46,13 @@ def said(e: Engine, asked: list[Job]) -> list[tuple[list[int], list[float]]]:
     return [(r.ids, r.logprobs) for r in sorted(rows, key=lambda r: (asked.index(r.job), r.index))]
 
 
+@pytest.mark.parametrize("grow", [16, 128])
 @pytest.mark.parametrize("kind", KINDS)
-def test_samples_and_log_probs_are_those_of_the_processor(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_and_log_probs_are_those_of_the_processor(
+    kind: str, grow: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stems, "WORTHWHILE", 0)
+    monkeypatch.setattr(cache, "GPU_GROW", grow)
     made = engine(kind, "cuda")
     found = [said(made, asked := jobs()), said(engine(kind, "cpu"), asked)]
     assert [ids for ids, _ in found[0]] == [ids for ids, _ in found[1]]

@@ -204,9 +204,12 @@ def test_a_gpu_is_for_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
         return [runner.Job("m", "s", "a", 0, "full", policy)]
 
     monkeypatch.setattr(runner, "cores", lambda: 4)
-    assert [runner._usual(made(policy)) for policy in (None, "smollm2:device=cpu", "tiny:10k,device=cpu")] == [4, 4, 4]
+    assert [runner._usual(made(policy)) for policy in (None, "smollm2:device=cpu")] == [4, 4]
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    assert [runner._usual(made(policy)) for policy in (None, "smollm2", "hf:org/name,dtype=fp32")] == [4, 1, 1]
+    assert [runner._usual(made(policy)) for policy in (None, "tiny:10k", "scripted")] == [4, 4, 4]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    there = ("smollm2", "hf:org/name,dtype=fp32", "tiny:10k,device=cuda")
+    assert [runner._usual(made(policy)) for policy in there] == [1, 1, 1]
 
 
 def test_workers_give_what_this_process_gives() -> None:

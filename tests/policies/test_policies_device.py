@@ -12,7 +12,7 @@ from tiny_models import local, on_gpu
 
 from trivium.errors import UserError
 from trivium.policies import policy, whole
-from trivium.policies.device import CPU_ROWS, GPU_ROWS, cache_bytes, resolve_device, usual_rows
+from trivium.policies.device import CPU_ROWS, GPU_ROWS, cache_bytes, free_bytes, resolve_device, usual_rows
 from trivium.policies.local import LocalPolicy
 from trivium.policies.streaming import StreamingPolicy, streaming
 from trivium.types import Message, Request, Sampling
@@ -39,9 +39,10 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         resolve_device("cuda:2")
 
 
-def test_the_processor_is_what_a_folder_is_read_to_unless_told(tmp_path: Path) -> None:
+def test_without_a_gpu_a_folder_is_read_to_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     local().save(tmp_path)
-    made = policy(f"{tmp_path},device=cpu")
+    made = policy(str(tmp_path))
     assert isinstance(made, LocalPolicy)
     assert (made.model.device, made.max_rows) == (torch.device("cpu"), CPU_ROWS)
     assert usual_rows(made.model.device) == CPU_ROWS < GPU_ROWS == usual_rows(torch.device("cuda"))
@@ -72,12 +73,26 @@ def test_a_folder_is_read_to_the_gpu_and_written_from_it(tmp_path: Path) -> None
     assert isinstance(made, LocalPolicy)
     assert made.model.device.type == "cuda"
     assert made.model.head.dtype == torch.bfloat16
-    assert (made.max_rows, made.engine.cache_bytes) == (GPU_ROWS, cache_bytes(made.model.device))
+    assert made.max_rows == GPU_ROWS
+    assert 0 < made.engine.cache_bytes == made.engine.prefixes.limit < free_bytes(made.model.device) / 2
     made.save(tmp_path / "second")
     again = policy(f"{tmp_path / 'second'},device=cpu,dtype=fp32")
     assert isinstance(again, LocalPolicy)
     theirs = made.model.state_dict()
     assert all(torch.equal(w, theirs[name].float().cpu()) for name, w in again.model.state_dict().items())
+
+
+@on_gpu
+def test_what_is_recorded_serves_the_next_call_too() -> None:
+    made = policy("tiny:100k,device=cuda")
+    assert isinstance(made, LocalPolicy)
+    asyncio.run(made.sample(Request(ASK, Sampling(max_tokens=8), n=5)))
+    kept = made.engine.recordings
+    assert kept is not None
+    asyncio.run(made.sample(Request(ASK, Sampling(max_tokens=8), n=5, seed=1)))
+    assert made.engine.recordings is kept
+    assert made.engine.cache is not None
+    assert made.engine.cache.own.moves == 1
 
 
 @on_gpu

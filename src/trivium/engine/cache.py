@@ -11,6 +11,8 @@ from trivium.models.decoder import DecoderConfig
 
 CPU = torch.device("cpu")
 GROW, GPU_GROW = 32, 128
+FEWEST = 8
+"""Rows of the smallest step that is recorded on a GPU; others have twice as many each."""
 NONE = -1
 """The stem of a row that has none."""
 Past = Sequence[tuple[Tensor, Tensor]]
@@ -25,6 +27,11 @@ def rounded(places: int, device: torch.device = CPU) -> int:
     if device.type == "cpu":
         return -(-places // GROW) * GROW
     return GPU_GROW << max(0, -(-places // GPU_GROW) - 1).bit_length()
+
+
+def _table(rows: int, device: torch.device) -> int:
+    """The rows a cache takes where `rows` are needed; on a GPU a power of two, for the same reason."""
+    return rows if device.type == "cpu" else max(FEWEST, 1 << (rows - 1).bit_length())
 
 
 def tokens_in(past: Past) -> int:
@@ -49,14 +56,14 @@ class Cache:
 
     Memory is [layers, rows, kv_heads, places, head_dim] twice; places grow as sequences do.  A finished row is
     overwritten by the last live one, so dropping costs one copy and a step never touches dead rows.  Keys and values
-    are on `device`; `lengths`, which the bookkeeping reads, on the processor.
+    are on `device`; `lengths`, which the bookkeeping reads, on the processor.  `moves` counts how often they moved.
     """
 
     def __init__(self, c: DecoderConfig, dtype: torch.dtype, device: torch.device) -> None:
         self.c, self.dtype, self.device = c, dtype, device
         self.keys = self.values = torch.empty(c.layers, 0, c.kv_heads, 0, c.head_dim, dtype=dtype, device=device)
         self.lengths = torch.zeros(0, dtype=torch.long)
-        self.used = 0
+        self.used = self.moves = 0
 
     @property
     def places(self) -> int:
@@ -66,7 +73,7 @@ class Cache:
         """Make room for `rows` sequences of `places` tokens, keeping what is there."""
         if rows <= self.keys.shape[1] and places <= self.places:
             return
-        places = rounded(places, self.device)
+        rows, places = _table(rows, self.device), rounded(places, self.device)
         if self.used:  # an empty cache is made anew, so that one long batch does not set its size for ever
             rows, places = max(rows, self.keys.shape[1]), max(places, self.places)
         shape = (self.c.layers, rows, self.c.kv_heads, places, self.c.head_dim)
@@ -75,6 +82,7 @@ class Cache:
             if self.used:
                 new[:, : self.used, :, : old.shape[3]] = old[:, : self.used]
             setattr(self, name, new)
+        self.moves += 1
         lengths = torch.zeros(rows, dtype=torch.long)
         lengths[: self.used] = self.lengths[: self.used]
         self.lengths = lengths

@@ -195,6 +195,11 @@ class Engine:
         return self.cache
 
     @property
+    def _records(self) -> bool:
+        """Whether steps are recorded and played back."""
+        return self.model.device.type == "cuda"
+
+    @property
     def _token_bytes(self) -> int:
         """What the keys and values of one token take."""
         c = self.model.c
@@ -208,8 +213,9 @@ class Engine:
         # All rows of the cache are as long as its longest, so one long row sets the price of every other.
         head = [job for job, _ in itertools.islice(self.queue, self.max_rows)]
         jobs = {*head, *(row.job for row in self.rows)}
-        longest = min(c.context, max(len(job.prompt) + job.sampling.max_tokens for job in jobs)) + 1
-        places = rounded(longest, self.model.device)
+        longest = min(c.context, max(len(job.prompt) + job.sampling.max_tokens for job in jobs))
+        # One more than is needed; where sizes double, that one could cost as many again.
+        places = rounded(longest + (self.model.device.type == "cpu"), self.model.device)
         if self.rows:
             places = max(places, self._cache().own.places)
         limit = max(1, min(self.max_rows, self.cache_bytes // (self._token_bytes * places)))
@@ -230,7 +236,7 @@ class Engine:
         last = [row.ids[-1] for row in self.rows]
         if not joining:
             step = Step(cache, live)
-            if cache.device.type == "cuda":
+            if self._records:
                 self.recordings = self.recordings or Recordings(model, cache.own)
                 return self.recordings.logits(torch.tensor(last), step.lengths)
             return model.logits(model(torch.tensor(last), step.positions, step))
@@ -269,7 +275,7 @@ class Engine:
         On a GPU there are none: a step with stems is another one each time, and cannot be recorded.
         """
         cache, c = self._cache(), self.model.c
-        if cache.device.type == "cuda":
+        if self._records:
             return [NONE] * len(prompts)
         stems = {p: live_stem(p, cache.ids) for p in prompts}
         for i, stem in enumerate(stems.values()):

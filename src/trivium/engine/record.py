@@ -11,11 +11,8 @@ import torch
 from torch import Tensor
 
 from trivium.engine.attend import TokenAttention
-from trivium.engine.cache import Cache
+from trivium.engine.cache import FEWEST, Cache
 from trivium.models.decoder import Decoder
-
-FEWEST = 8
-"""Rows of the smallest recording; others have twice as many each."""
 
 
 class Recordings:
@@ -24,16 +21,16 @@ class Recordings:
     def __init__(self, model: Decoder, own: Cache) -> None:
         self.model, self.own = model, own
         self._made: dict[int, _Recording] = {}
-        self._keys = own.keys
+        self._moves = own.moves
 
     def logits(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """The logits [B, vocab] behind one more token in each of the first B rows, whose keys and values are written.
 
         ids and lengths (of the rows before them) are [B], on the processor.  The logits are good until the next call.
         """
-        if self._keys is not self.own.keys:
+        if self._moves != self.own.moves:
             self._made.clear()
-            self._keys = self.own.keys
+            self._moves = self.own.moves
         live = len(ids)
         rows = min(max(FEWEST, 1 << (live - 1).bit_length()), self.own.keys.shape[1])
         given = torch.zeros(2, rows, dtype=torch.long)
@@ -65,7 +62,9 @@ class _Recording:
             step()
         torch.cuda.current_stream().wait_stream(apart)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        # On this stream, as torch's own for recording is that of whichever GPU was first; and whatever other threads do
+        # on the GPU meanwhile is no part of it.
+        with torch.cuda.graph(self.graph, stream=apart, capture_error_mode="thread_local"):
             self.logits = step()
 
     def play(self, given: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from trivium.errors import RunError
 from trivium.lab.keep import Kept, keep, of_policy, shelf
-from trivium.policies import whole
+from trivium.policies import POLICIES, whole
 from trivium.policies.folder import load
 from trivium.policies.local import LocalPolicy
 from trivium.registry import parse_spec
@@ -27,7 +28,11 @@ ROWS = 512
 
 def device_of(policy: str | None) -> str:
     """Models of the lab's own are fastest on the processor; what a user names is where its spec says."""
-    return "cpu" if policy is None else parse_spec(whole(policy))[2].get("device", "auto")
+    if policy is None:
+        return "cpu"
+    name, _, options = parse_spec(whole(policy))
+    usual = inspect.signature(POLICIES.factory(name)).parameters.get("device")
+    return options.get("device", "cpu" if usual is None else usual.default)
 
 
 @dataclass(eq=False)

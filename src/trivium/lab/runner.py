@@ -99,11 +99,12 @@ def carry_out(name: str, arm: Arm, lab: Lab[Any]) -> ArmResult:
     import torch
 
     torch.manual_seed(lab.seed)  # nothing should draw from it; if something does, it is at least the same
-    began = _processor_seconds()
+    clock = time.perf_counter if _on_gpu(lab.policy_spec) else _processor_seconds
+    began = clock()
     scored = arm(lab)
     return ArmResult(
         name, lab.seed, scored.questions, scored.scores, dict(lab.spent), lab.overlap(scored.questions),
-        _processor_seconds() - began, lab.notes, lab.curves,
+        clock() - began, lab.notes, lab.curves,
     )  # fmt: skip
 
 
@@ -151,9 +152,14 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def seconds(results: Results) -> float:
-    """What all arms took of one core, shared makings included where they were made."""
-    return sum(result.seconds for result in results.values())
+def minutes(results: Results, policy: str | None) -> float:
+    """What all arms took, shared makings included where they were made: of all cores at work, or of a GPU."""
+    together = sum(result.seconds for result in results.values()) / 60
+    return together if _on_gpu(policy) else together / cores()
+
+
+def _on_gpu(policy: str | None) -> bool:
+    return resolve_device(device_of(policy)).type != "cpu"
 
 
 def _shelf(job: Job) -> Path:
@@ -195,8 +201,7 @@ def _each(missing: Sequence[Job], workers: int) -> Iterator[tuple[Job, ArmResult
 
 def _usual(missing: Sequence[Job]) -> int:
     """How many processes suit the jobs: on a GPU all of them would share its memory."""
-    on_gpu = any(resolve_device(device_of(policy)).type != "cpu" for policy in {job.policy for job in missing})
-    return 1 if on_gpu else cores()
+    return 1 if any(map(_on_gpu, {job.policy for job in missing})) else cores()
 
 
 def _next(waiting: list[Job], running: Iterable[Job]) -> Job:

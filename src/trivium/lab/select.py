@@ -10,6 +10,7 @@ import torch
 
 from trivium.lab.lab import Lab, Scored
 from trivium.lab.measure import attempts, right
+from trivium.models.decoder import Decoder
 from trivium.policies.local import LocalPolicy
 from trivium.types import Problem, Task
 
@@ -47,8 +48,13 @@ class Best:
 
 
 def weights(policy: LocalPolicy) -> dict[str, torch.Tensor]:
-    """A copy of a policy's weights as they are now."""
-    return {name: w.detach().clone() for name, w in policy.model.state_dict().items()}
+    """A copy of a policy's weights as they are now, in the processor's memory: a GPU may have no room for several."""
+    return copied(policy.model)
+
+
+def copied(model: Decoder) -> dict[str, torch.Tensor]:
+    """A copy of a model's weights in the processor's memory."""
+    return {name: w.detach().to("cpu", copy=True) for name, w in model.state_dict().items()}
 
 
 def put(policy: LocalPolicy, state: Mapping[str, torch.Tensor]) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 from trivium.claims import Checked, Claim, Results, check
 from trivium.errors import RunError
 from trivium.lab.recipe import Recipe
-from trivium.lab.runner import seconds
-from trivium.store.machine import commit, cores, machine, versions
+from trivium.lab.runner import minutes
+from trivium.store.machine import commit, machine, versions
 
 
 def at_size(claim: Claim, size: str) -> Claim:
@@ -30,7 +30,7 @@ def verdicts(
     now = commit()
     shared = {
         "kept_from": sorted({result.commit for result in results.values() if result.commit} - {now}),
-        "minutes": round(seconds(results) / 60 / cores(), 2),
+        "minutes": round(minutes(results, policy), 2),
         "configurations_tried": recipe.tried,
         "commit": now,
         "versions": versions(),

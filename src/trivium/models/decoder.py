@@ -71,10 +71,10 @@ class Norm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.bias is not None:
             return F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
-        if not torch.is_grad_enabled():
-            if x.is_cuda:  # one kernel in place of eight, which rounds once where transformers rounds twice
-                return F.rms_norm(x, x.shape[-1:], self.weight, self.eps)
-            # An autograd function costs as much again where rows are few.
+        if x.is_cuda and torch.is_inference_mode_enabled():
+            # To sample with: one kernel in place of eight, which rounds once where transformers rounds twice.
+            return F.rms_norm(x, x.shape[-1:], self.weight, self.eps)
+        if not torch.is_grad_enabled():  # an autograd function costs as much again where rows are few
             return _rms_norm(x, self.weight, self.eps)[0]
         out: Tensor = _RmsNorm.apply(x, self.weight, self.eps)  # type: ignore[no-untyped-call]
         return out
@@ -152,7 +152,7 @@ class Block(nn.Module):
         return out
 
 
-@functools.lru_cache(8)
+@functools.cache  # for good: a recorded step reads it where it is
 @torch.inference_mode(False)
 def _frequencies(inverse: tuple[float, ...], device: torch.device) -> Tensor:
     """Float32[d/2] on a device; sent there once, and fit for training whoever asks first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import psutil
 import torch
 
 from trivium.errors import UserError
@@ -12,7 +13,9 @@ CPU = torch.device("cpu")
 CPU_ROWS, GPU_ROWS = 128, 1024
 """Samples in the making at a time where nobody says how many."""
 CPU_CACHE, GPU_SHARE = 1 << 30, 0.2
-"""Bytes of keys and values that run, and as many that are kept for later; on a GPU, its memory's share of each."""
+"""Bytes of keys and values that run, and as many that are kept for later; on a GPU, each of them in shares of what is
+free.
+"""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -41,7 +44,13 @@ def usual_rows(device: torch.device) -> int:
 
 
 def cache_bytes(device: torch.device) -> int:
-    """How many bytes of keys and values suit a device."""
+    """How many bytes of keys and values suit a device as it is now."""
+    return CPU_CACHE if device.type == "cpu" else int(free_bytes(device) * GPU_SHARE)
+
+
+def free_bytes(device: torch.device) -> int:
+    """The bytes that nothing has taken, those among them that torch holds ready."""
     if device.type == "cpu":
-        return CPU_CACHE
-    return int(torch.cuda.get_device_properties(device).total_memory * GPU_SHARE)
+        return int(psutil.virtual_memory().available)
+    ready = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0] + ready)

@@ -117,10 +117,10 @@ class _Control:
     def choose(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         u = torch.tensor([row.uniforms.next() for row in self.rows], dtype=torch.float64)
         ids, logprobs = draw(scores, u, [row.job.sampling for row in self.rows])
-        for i, row in enumerate(self.rows):
+        for i, (row, token, logprob) in enumerate(zip(self.rows, ids.tolist(), logprobs.tolist(), strict=True)):
             if not self._ended[i]:
-                row.ids.append(int(ids[i]))
-                row.logprobs.append(float(logprobs[i]))
+                row.ids.append(token)
+                row.logprobs.append(logprob)
                 self._ended[i] = judge_end(row, self.policy.eos, self.policy.decode, self.policy.context)
         return torch.full_like(scores, float("-inf")).scatter_(1, ids[:, None], 0.0)
 

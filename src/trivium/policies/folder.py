@@ -17,7 +17,7 @@ from trivium.errors import Unsupported, UserError
 from trivium.models.convert import NotSupported, decoder_config, to_decoder
 from trivium.models.decoder import Decoder, DecoderConfig
 from trivium.policies.chat import id_set
-from trivium.policies.device import CPU, resolve_device, usual_rows
+from trivium.policies.device import CPU, CPU_ROWS, resolve_device, usual_rows
 from trivium.policies.fallback import load_fallback
 from trivium.policies.local import LocalPolicy
 from trivium.policies.lora import add_adapters
@@ -37,7 +37,7 @@ def load(
     file or tensor that is missing.
     """
     where = resolve_device(device)
-    kind, rows = resolve_dtype(dtype, where), max_rows or usual_rows(where)
+    kind = resolve_dtype(dtype, where)
     from transformers import AutoConfig, AutoTokenizer
 
     if not (folder / "config.json").is_file():
@@ -53,14 +53,14 @@ def load(
         if lora:
             raise Unsupported(f"{name}: lora={lora} needs the fast engine, which does not run {reason}") from reason
         why = f"the fast engine does not run {reason}"
-        return load_fallback(folder, name, kind, where, rows, chat, why)
+        return load_fallback(folder, name, kind, where, max_rows or CPU_ROWS, chat, why)
     try:
         model = make_decoder(shape, to_decoder(read_weights(folder), shape)).to(kind).to(where)
     except KeyError as missing:
         raise UserError(f"{folder}: {missing.args[0]}; re-save the model with save_pretrained()") from missing
     if lora:
         add_adapters(model, lora)
-    return LocalPolicy(name=name, model=model, max_rows=rows, **chat)
+    return LocalPolicy(name=name, model=model, max_rows=max_rows or usual_rows(where), **chat)
 
 
 def _generation_eos(folder: Path) -> frozenset[int]:

@@ -13,7 +13,7 @@ def hf(model: str, *, dtype: str = "auto", max_rows: int | None = None, lora: in
     """A Hugging Face model: a folder on disk, or an id on the Hub such as `hf:Qwen/Qwen2.5-0.5B-Instruct`.
 
     `lora` is the rank of adapters to train in place of the weights; 0 trains the weights.  `device` is `cpu`, `cuda`,
-    `cuda:1` or `auto`, a GPU where there is one.
+    `cuda:1` or `auto`, a GPU where there is one.  `max_rows` samples are made at a time; `none` is 128, on a GPU 1024.
     """
     return load(locate(model), f"hf:{model}", dtype, max_rows, lora, device)
 

@@ -80,7 +80,11 @@ class LocalPolicy(Chat):
         future: asyncio.Future[list[Row]] = loop.create_future()
         if self._pump is None or self._pump.get_loop() is not loop or self._pump.cancelled():
             # Whatever is still here belongs to an event loop that is gone, or was broken off.
-            self._clear()
+            self._waiting.clear()
+            if self.engine.busy:
+                self.engine.reset()
+            else:
+                self.engine.release()
             self._pump = loop.create_task(self._run())
         elif self._pump.done():
             # It ends whenever there is nothing to do; what was read before is still worth going on from.

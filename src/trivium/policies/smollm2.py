@@ -32,7 +32,7 @@ def smollm2(*, dtype: str = "auto", max_rows: int | None = None, lora: int = 0, 
     """SmolLM2-135M-Instruct, the embedded model: 135 million parameters, fetched once (93 MB).
 
     `lora` is the rank of adapters to train in place of the weights; 0 trains the weights.  `device` is `cpu`, `cuda`,
-    `cuda:1` or `auto`, a GPU where there is one.
+    `cuda:1` or `auto`, a GPU where there is one.  `max_rows` samples are made at a time; `none` is 128, on a GPU 1024.
     """
     return load(fetch(), "smollm2", dtype, max_rows, lora, device)
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Sequence
 from typing import Any, cast
 
-import psutil
 import torch
 
 from trivium.data.pairs import outcome_pairs
@@ -19,9 +18,11 @@ from trivium.data.pool import Pool, at_most
 from trivium.learn.batch import Rollout, Row, by_group, microbatches, pad, step_batch
 from trivium.learn.types import Objective, RolloutObjective, StepBatch
 from trivium.models.logprob import completion_logprobs
+from trivium.policies.device import free_bytes
 from trivium.search.driver import VERIFY_TIMEOUT, Judge
 from trivium.tasks import task as make_task
-from trivium.teach.parts import lesson, local_policy, micro_tokens
+from trivium.teach.memory import micro_tokens, needed_bytes
+from trivium.teach.parts import lesson, local_policy
 from trivium.teach.progress import diagnosis
 from trivium.teach.rollout import Rollouts, Sampler
 from trivium.teach.settings import LearnSettings
@@ -57,7 +58,7 @@ def look(settings: LearnSettings) -> dict[str, Any]:
     at_a_time = micro_tokens(settings, policy.model)
     mismatch, learn_seconds = _train_side(policy.model, drawn, at_a_time)
     bound = MISMATCH[policy.model.head.dtype]
-    memory, free = _memory(policy.model, at_a_time), _free(policy.model.device)
+    memory, free = needed_bytes(policy.model, at_a_time), free_bytes(policy.model.device)
     checks = [
         _check("ended by themselves", f"{ended:.0%} of {len(lengths)} samples", ended > 0 or warmed, why),
         _check("length", f"median {lengths[len(lengths) // 2]}, longest {lengths[-1]}, cap {limit} tokens"),
@@ -116,22 +117,6 @@ def _train_side(model: Any, drawn: Rollouts, at_a_time: int) -> tuple[float, flo
     seconds = time.perf_counter() - began
     model.zero_grad(set_to_none=True)
     return apart / count, seconds / len(rows)
-
-
-def _free(device: torch.device) -> int:
-    """Bytes that are left where the model is."""
-    return psutil.virtual_memory().available if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
-
-
-def _memory(model: Any, at_a_time: int) -> float:
-    """Bytes a run needs: weights, float32 masters, gradients and two moments, and one micro-batch of activations."""
-    c = model.c
-    weights = sum(p.numel() for p in model.parameters())
-    size = model.head.element_size()
-    fixed = weights * (4 + 4 + 8 + (2 * size if size < 4 else 0))
-    # Per layer and token: what the backward pass keeps of norms, projections, attention and the feed-forward.
-    activations = at_a_time * c.layers * size * (6 * c.width + 4 * c.heads * c.head_dim + 5 * c.mlp_width)
-    return float(fixed + activations + at_a_time * c.vocab * size + 5e8)
 
 
 def _minutes(settings: LearnSettings, drawn: Rollouts, learn_seconds: float) -> float:

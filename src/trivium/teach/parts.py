@@ -8,7 +8,6 @@ from typing import Any
 from trivium.errors import Unsupported, UserError
 from trivium.learn import OBJECTIVES
 from trivium.learn.types import Objective
-from trivium.models.decoder import Decoder
 from trivium.policies import policy as make_policy
 from trivium.policies import whole
 from trivium.policies.local import LocalPolicy
@@ -45,15 +44,6 @@ def local_policy(settings: RunSettings, dtype: str = "") -> LocalPolicy:
             " can: tiny, smollm2, and hf with a Llama-, Qwen2-, Qwen3- or GPT-2-style model"
         )
     return made
-
-
-def micro_tokens(settings: RunSettings, model: Decoder) -> int:
-    """The tokens that are computed at a time when learning: as many as told, or as suit the model and its device."""
-    if settings.micro_tokens:
-        return settings.micro_tokens
-    if model.device.type != "cpu":
-        return 16384
-    return 8192 if parse_spec(settings.policy)[0] == "tiny" else 512
 
 
 def make_objective(spec: str, max_tokens: int) -> Objective[Any]:

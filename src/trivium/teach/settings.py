@@ -87,7 +87,7 @@ class RunSettings:
     micro_tokens: int | None = _option(
         None,
         "Tokens computed at a time when learning: memory against speed, never the result."
-        "  [default: 512; tiny: 8192; on a GPU: 16384]",
+        "  [default: 512; tiny: 8192; on a GPU 16384, or what fits]",
     )
     checkpoint_share: float = _option(0.05, "Largest share of the time that checkpoints may take.")
 

@@ -2,7 +2,7 @@
 
 All that has happened lives in `Progress` and in the learner's state; both are in every checkpoint.  Everything random
 is a function of the seed and of the place in the run, so going on from a checkpoint repeats the steps behind it and
-ends in the same weights, bit for bit, as if nothing had happened.
+ends in the same weights, on the processor bit for bit, as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from trivium.store.files import disk
 from trivium.store.machine import cores
 from trivium.tasks import task as make_task
 from trivium.teach import Listen
-from trivium.teach.parts import local_policy, micro_tokens
+from trivium.teach.memory import micro_tokens
+from trivium.teach.parts import local_policy
 from trivium.teach.progress import Progress
 from trivium.teach.settings import RunSettings
 from trivium.types import Budget, Problem, Sampling, Split, Trace

@@ -72,7 +72,7 @@ from trivium.lab.matched import cost_of
 from trivium.lab.measure import attempts, greedy_accuracy, scored
 from trivium.lab.mistakes import mistakes, told_by_ratio, told_by_values
 from trivium.lab.recipe import Paper, Recipe
-from trivium.lab.select import put, weights
+from trivium.lab.select import copied, put, weights
 from trivium.lab.train import imitate, prefer
 from trivium.lab.unseen import unseen
 from trivium.learn.batch import Rollout
@@ -131,7 +131,7 @@ def learned(lab: Lab[Size], level: Level = "token", coin: bool = False) -> tuple
             inner, made, rows, lr=s.lr if level == "token" else s.coarse_lr, critic_lr=s.critic_lr, steps=s.steps,
             batch=s.batch, level=level, leash=LEASH[level],
         )  # fmt: skip
-        return weights(made), judge.model.state_dict()
+        return weights(made), copied(judge.model)
 
     found, values = lab.data(f"{level}{'-coin' * coin}", make)
     policy = base(lab, lab.size.lesson)
