@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny_models import decoder
 
+from trivium.policies.device import GPU_SHARE
 from trivium.teach import memory
 from trivium.teach.memory import LEAST, ON_GPU, micro_tokens, needed_bytes
 from trivium.teach.settings import LearnSettings
@@ -27,7 +28,8 @@ def test_a_gpu_takes_as_many_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
         c=real.c, head=real.head, parameters=real.parameters, device=torch.device("cuda")
     )  # fmt: skip
     settings = LearnSettings(policy="smollm2")
-    for free, tokens in ((1e12, ON_GPU), (needed_bytes(model, 2000), 2000), (0, LEAST)):
+    exactly = needed_bytes(model, 2000) / (1 - 2 * GPU_SHARE) + 1
+    for free, tokens in ((1e12, ON_GPU), (exactly, 2000), (0, LEAST)):
         monkeypatch.setattr(memory, "free_bytes", lambda device, free=free: free)
         assert micro_tokens(settings, model) == tokens
     assert micro_tokens(LearnSettings(policy="smollm2", micro_tokens=99_999), model) == 99_999

@@ -6,6 +6,7 @@ A finished (arm, seed) is kept with the hashes of the code it ran on; an interru
 from __future__ import annotations
 
 import concurrent.futures as futures
+import gc
 import importlib
 import json
 import multiprocessing
@@ -243,7 +244,10 @@ def _leave_with_parent() -> None:
 def _perform(job: Job) -> ArmResult | str:
     """`perform`, with what went wrong as text: not every exception survives the way between processes."""
     try:
-        return perform(job)
+        result = perform(job)
+        if _on_gpu(job.policy):  # a policy and its engine know each other, so that only this gives back their memory
+            gc.collect()
+        return result
     except TriviumError as error:
         return str(error)
     except Exception as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trivium.models.decoder import Decoder
-from trivium.policies.device import free_bytes
+from trivium.policies.device import GPU_SHARE, free_bytes
 from trivium.registry import parse_spec
 from trivium.teach.settings import RunSettings
 
@@ -20,7 +20,8 @@ def micro_tokens(settings: RunSettings, model: Decoder) -> int:
         return settings.micro_tokens
     if model.device.type == "cpu":
         return 8192 if parse_spec(settings.policy)[0] == "tiny" else LEAST
-    room = free_bytes(model.device) - _fixed(model) - SPARE
+    # What the sampler may take for keys and values, and keep for later, is not there.
+    room = free_bytes(model.device) * (1 - 2 * GPU_SHARE) - _fixed(model) - SPARE
     return int(min(ON_GPU, max(LEAST, room // _each(model))))
 
 
