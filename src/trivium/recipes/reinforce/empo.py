@@ -200,6 +200,6 @@ RECIPE = Recipe(
             better="weak-empo", worse="weak-untrained", margin=0.03, paper="OctoThinker-3B from 7.7 to 27.6",
         ),
     ],
-    seeds=5,
+    seeds=8,
     tried=50,
 )  # fmt: skip
