@@ -33,7 +33,7 @@ Details that matter
 - Agreement has a better optimum than being right: one answer to everything.  From an untrained model whose errors are
   vague, or at three times this rate, sums drift to small numbers that all samples share, and accuracy is lost.  Gold
   labels bear the higher rate, the best of those tried on dev problems; each has its own.  In the ledger's last run
-  agreement ends below the untrained model, and about half of what gold labels gain over it is that harm.
+  agreement ends below the untrained model, and about a third of what gold labels gain over it is that harm.
 - `weak-untrained` had fewer steps of supervision, and its majority is mostly wrong.
 - Bases differ by 20 points with the seed, and agreement gains on the one and loses on the other.
 - The share is of all G, those that cannot be read included, so that a lone answer is paid little.
