@@ -208,6 +208,6 @@ RECIPE = Recipe(
             paper="after one round MATH 40.6 against 37.7",
         ),
     ],
-    seeds=8,
+    seeds=18,
     tried=17,
 )  # fmt: skip
