@@ -485,6 +485,26 @@ def test_the_board_is_filtered_and_a_claim_tells_all_its_looks(visit: Visit, roo
         assert f"{100 * line['margin']:g} points" in visit.text()
 
 
+def test_shares_are_rounded_as_the_documentation_rounds_them(visit: Visit):
+    """Ties too: 1.25 points are +1.2 in both."""
+    visit.go("#/claims", "138 papers")
+    shares = [0.0125, -0.0125, 0.042499999999999996, 0.0375, -0.035500000000000004, 0.0, 0.1234]
+    assert visit.page.evaluate(
+        """async (shares) => {
+        const { points, percent } = await import(new URL("format.js", document.querySelector("script[src]").src));
+        return shares.map((share) => [points(share), percent(share), percent(share, 0)]);
+    }""",
+        shares,
+    ) == [
+        [
+            (f"{100 * share:+.1f}" if share else "0.0").replace("-", "\N{MINUS SIGN}"),
+            f"{100 * share:.1f}%".replace("-", "\N{MINUS SIGN}"),
+            f"{100 * share:.0f}%".replace("-", "\N{MINUS SIGN}"),
+        ]
+        for share in shares
+    ]
+
+
 def test_tokens_are_coloured_by_how_likely_they_were(visit: Visit):
     def with_pieces(route: Any) -> None:
         answer = route.fetch().json()

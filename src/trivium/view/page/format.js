@@ -2,6 +2,16 @@
 
 const WHOLE = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 const SIZES = ["bytes", "KB", "MB", "GB", "TB"];
+/** By the number of digits behind the point; ties go to the even digit as in Python, which writes the documentation. */
+const FIXED = [0, 1, 2].map(
+  (digits) =>
+    new Intl.NumberFormat("en-GB", {
+      minimumFractionDigits: digits,
+      maximumFractionDigits: digits,
+      roundingMode: "halfEven",
+      useGrouping: false,
+    }),
+);
 
 /** `12,345`; a dash where there is none. */
 export function count(value) {
@@ -20,7 +30,7 @@ export function number(value) {
 
 /** `12.3%` of a share in [0, 1]. */
 export function percent(share, digits = 1) {
-  return share === null || share === undefined ? "–" : `${minus((100 * share).toFixed(digits))}%`;
+  return share === null || share === undefined ? "–" : `${minus(FIXED[digits].format(100 * share))}%`;
 }
 
 /** A difference with its sign: `+0.052`. */
@@ -31,8 +41,7 @@ export function signed(value) {
 /** A difference of shares in points: `+5.2`. */
 export function points(share) {
   if (share === null || share === undefined) return "–";
-  const text = (100 * share).toFixed(1);
-  return (share > 0 ? "+" : "") + minus(text);
+  return (share > 0 ? "+" : "") + minus(FIXED[1].format(100 * share));
 }
 
 /** How the numbers of a claim are written: shares as percent and points, all else as it was measured. */
