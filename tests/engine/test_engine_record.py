@@ -102,4 +102,4 @@ def test_steps_are_recorded_again_only_where_something_moved(recording: None) ->
 def test_sizes_on_a_gpu_double() -> None:
     assert [cache._table(rows, GPU) for rows in (1, 8, 9, 64, 65)] == [FEWEST, 8, 16, 64, 128]
     assert [rounded(n, GPU) for n in (1, 128, 129, 256, 257, 1000)] == [128, 128, 256, 256, 512, 1024]
-    assert [rounded(n) for n in (1, 32, 33)] == [32, 32, 64]
+    assert [rounded(n, torch.device("cpu")) for n in (1, 32, 33)] == [32, 32, 64]

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from trivium.models.decoder import DecoderConfig
 
-CPU = torch.device("cpu")
 GROW, GPU_GROW = 32, 128
 FEWEST = 8
 """Rows of the smallest step that is recorded on a GPU; others have twice as many each."""
@@ -19,7 +18,7 @@ Past = Sequence[tuple[Tensor, Tensor]]
 """Keys and values of consecutive tokens, in pieces of [layers, kv_heads, tokens, head_dim]."""
 
 
-def rounded(places: int, device: torch.device = CPU) -> int:
+def rounded(places: int, device: torch.device) -> int:
     """The places a cache takes where `places` are needed: whole multiples of `GROW`.
 
     On a GPU they double from `GPU_GROW` on, since whatever was recorded there is recorded again for another size.
@@ -29,9 +28,14 @@ def rounded(places: int, device: torch.device = CPU) -> int:
     return GPU_GROW << max(0, -(-places // GPU_GROW) - 1).bit_length()
 
 
+def doubled(rows: int) -> int:
+    """The rows that a step on a GPU is recorded for, and a cache there has room for, where `rows` are needed."""
+    return max(FEWEST, 1 << (rows - 1).bit_length())
+
+
 def _table(rows: int, device: torch.device) -> int:
-    """The rows a cache takes where `rows` are needed; on a GPU a power of two, for the same reason."""
-    return rows if device.type == "cpu" else max(FEWEST, 1 << (rows - 1).bit_length())
+    """The rows a cache takes where `rows` are needed."""
+    return rows if device.type == "cpu" else doubled(rows)
 
 
 def tokens_in(past: Past) -> int:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trivium.engine.attend import TokenAttention
-from trivium.engine.cache import FEWEST, Cache
+from trivium.engine.cache import Cache, doubled
 from trivium.models.decoder import Decoder
 
 
@@ -31,8 +31,7 @@ class Recordings:
         if self._moves != self.own.moves:
             self._made.clear()
             self._moves = self.own.moves
-        live = len(ids)
-        rows = min(max(FEWEST, 1 << (live - 1).bit_length()), self.own.keys.shape[1])
+        live, rows = len(ids), doubled(len(ids))
         given = torch.zeros(2, rows, dtype=torch.long)
         given[0, :live], given[1, :live] = ids, lengths
         with torch.cuda.device(self.own.device):  # of several GPUs one is current, and graphs belong to that one

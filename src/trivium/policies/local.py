@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -48,10 +49,14 @@ class LocalPolicy(Chat):
     _pump: asyncio.Task[None] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        self.engine = Engine(self.model, **self._limits())
+
+    def _limits(self) -> dict[str, Any]:
+        """What ends a sample, and how much of the device the engine may take."""
         room = cache_bytes(self.model.device)
-        self.engine = Engine(
-            self.model, eos=self.eos, decode=self.decode, max_rows=self.max_rows, cache_bytes=room, prefix_bytes=room
-        )
+        return {
+            "eos": self.eos, "decode": self.decode, "max_rows": self.max_rows, "cache_bytes": room, "prefix_bytes": room
+        }  # fmt: skip
 
     @property
     def version(self) -> str:

@@ -16,7 +16,6 @@ import torch
 from trivium.engine.engine import Engine, Job, Row
 from trivium.errors import Unsupported, UserError
 from trivium.models.decoder import Decoder
-from trivium.policies.device import cache_bytes
 from trivium.policies.held import JsonDraw
 from trivium.policies.json_guide import State
 from trivium.policies.local import LocalPolicy
@@ -76,11 +75,7 @@ class StreamingPolicy(LocalPolicy):
     """A `LocalPolicy` that streams; made by `streaming`."""
 
     def __post_init__(self) -> None:
-        room = cache_bytes(self.model.device)
-        self.engine = TellingEngine(
-            self.model, texts=self._texts, eos=self.eos, decode=self.decode, max_rows=self.max_rows, cache_bytes=room,
-            prefix_bytes=room,
-        )  # fmt: skip
+        self.engine = TellingEngine(self.model, texts=self._texts, **self._limits())
 
     def encode(self, messages: Sequence[Message]) -> tuple[int, ...]:
         """As every policy does; without messages no template has a say, and the prefix is all there is."""
