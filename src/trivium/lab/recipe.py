@@ -28,8 +28,8 @@ class Recipe:
 
     `arms` map names to functions of a `Lab`; `sizes` map `smoke` (seconds, decides nothing), `lab` (minutes on two
     cores) and `full` (for a policy that the user names, wherever its spec puts it) to settings; the first of `claims`
-    is the headline.  `seeds` is how many the lab size takes, from `first_seed` on, those before it having been tuned
-    with; `tried` is how many configurations were tried on dev problems before these were frozen.
+    is the headline.  `seeds` is how many the lab size takes, from `first_seed` on, where those before it were tuned
+    with or looked at; `tried` is how many configurations were tried on dev problems before these were frozen.
     """
 
     slug: str
