@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 from trivium.errors import UserError
@@ -88,8 +89,12 @@ class Moves(Described):
         return judged(right, response.strip(), {"format": float(legal)})
 
 
+@lru_cache(maxsize=len(ALPHABETS) * 10**3 * len(MOVES))
 def after(state: str, move: str) -> str:
-    """The state that a move leads to.  The alphabet is the state's own."""
+    """The state that a move leads to.  The alphabet is the state's own.
+
+    Remembered, as finding the fewest moves for a test of thousands asks it millions of times of few states.
+    """
     if move == "X":
         return state[::-1]
     at = MOVES.index(move)
@@ -109,7 +114,7 @@ def shortest(start: str, goal: str) -> list[str]:
     """The fewest moves to a goal that can be reached; of equally short plans the first in the order of `MOVES`."""
     plans: dict[str, list[str]] = {start: []}
     for state in (queue := [start]):
-        if state == goal:
+        if goal in plans:
             break
         for move in MOVES:
             to = after(state, move)
