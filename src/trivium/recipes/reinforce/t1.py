@@ -107,7 +107,7 @@ class Size:
     bonus: float = 0.003
     hold: float = 0.9
     cuts: tuple[int, ...] = (25, 45, 65)
-    test: int = 600
+    test: int = 360
 
 
 SIZES = {
