@@ -15,6 +15,7 @@ from view_folder import HOSTILE, make_folder, running
 
 import trivium.view
 from trivium.claims import POINTS
+from trivium.recipes.numbers import Unit
 from trivium.store.ledger import read, unit
 from trivium.view.export import write_export
 
@@ -486,9 +487,9 @@ def test_the_board_is_filtered_and_a_claim_tells_all_its_looks(visit: Visit, roo
 
 
 def test_shares_are_rounded_as_the_documentation_rounds_them(visit: Visit):
-    """Ties too: 1.25 points are +1.2 in both."""
+    """Ties too, and what rounds to nothing: 1.25 points are +1.2 in both, and -0.04 are +0.0."""
     visit.go("#/claims", "138 papers")
-    shares = [0.0125, -0.0125, 0.042499999999999996, 0.0375, -0.035500000000000004, 0.0, 0.1234]
+    shares = [0.0125, -0.0125, 0.042499999999999996, 0.0375, -0.035500000000000004, 0.0, -0.0004, 0.0004, 0.1234]
     assert visit.page.evaluate(
         """async (shares) => {
         const { points, percent } = await import(new URL("format.js", document.querySelector("script[src]").src));
@@ -497,9 +498,9 @@ def test_shares_are_rounded_as_the_documentation_rounds_them(visit: Visit):
         shares,
     ) == [
         [
-            (f"{100 * share:+.1f}" if share else "0.0").replace("-", "\N{MINUS SIGN}"),
-            f"{100 * share:.1f}%".replace("-", "\N{MINUS SIGN}"),
-            f"{100 * share:.0f}%".replace("-", "\N{MINUS SIGN}"),
+            Unit(100.0, 1, "%", POINTS).difference(share),
+            Unit(100.0, 1, "%", POINTS).score(share),
+            Unit(100.0, 0, "%", POINTS).score(share),
         ]
         for share in shares
     ]

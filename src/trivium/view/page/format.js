@@ -30,7 +30,7 @@ export function number(value) {
 
 /** `12.3%` of a share in [0, 1]. */
 export function percent(share, digits = 1) {
-  return share === null || share === undefined ? "–" : `${minus(FIXED[digits].format(100 * share))}%`;
+  return share === null || share === undefined ? "–" : `${fixed(100 * share, digits)}%`;
 }
 
 /** A difference with its sign: `+0.052`. */
@@ -38,10 +38,17 @@ export function signed(value) {
   return value === null || value === undefined ? "–" : (value > 0 ? "+" : "") + number(value);
 }
 
-/** A difference of shares in points: `+5.2`. */
+/** A difference of shares in points: `+5.2`; less than half a tenth either way is `+0.0`. */
 export function points(share) {
   if (share === null || share === undefined) return "–";
-  return (share > 0 ? "+" : "") + minus(FIXED[1].format(100 * share));
+  const text = fixed(100 * share, 1);
+  return (text.startsWith("−") ? "" : "+") + text;
+}
+
+/** With so many digits behind the point; there is no negative zero. */
+function fixed(value, digits) {
+  const text = FIXED[digits].format(value);
+  return Number(text) === 0 ? text.replace("-", "") : minus(text);
 }
 
 /** How the numbers of a claim are written: shares as percent and points, all else as it was measured. */
