@@ -177,7 +177,12 @@ def test_refused_settings_leave_no_run_behind(teacher: Teacher, monkeypatch: pyt
 
     monkeypatch.setattr(teacher, "learn", refuse)
     assert cli.main(["learn", "--task", "smus"]) == 2
-    assert not list(Path().glob("runs/*"))
+    assert cli.main(["learn", "--task", "smus", "--runs", "here/and/there"]) == 2
+    assert not list(Path().iterdir()), "nor the folders that were made for it"
+    Path("kept").mkdir()
+    assert cli.main(["learn", "--task", "smus", "--runs", "kept/runs"]) == 2
+    assert cli.main(["learn", "--task", "smus", "--runs", "kept"]) == 2
+    assert [*Path().rglob("*")] == [Path("kept")]
 
 
 def test_what_can_be_refused_at_once_is_refused_before_there_is_a_folder(teacher: Teacher, capsys: Capture) -> None:

@@ -21,6 +21,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -45,6 +46,7 @@ class Run:
         self.path = path
         self._appending: dict[str, IO[bytes]] = {}
         self._lock: IO[bytes] | None = None
+        self._made: list[Path] = []
 
     @classmethod
     def create(cls, root: Path, name: str | None, settings: Mapping[str, Any]) -> Run:
@@ -57,6 +59,7 @@ class Run:
             raise UserError(
                 f"run name {name!r} is not usable; expected letters, digits, and any of . _ + - after the first"
             )
+        made = [folder for folder in (root, *root.parents) if not folder.exists()]
         root.mkdir(parents=True, exist_ok=True)
         temporary = root / f".new-{os.getpid()}-{time.monotonic_ns()}"
         with disk(temporary):
@@ -74,7 +77,9 @@ class Run:
                 except OSError:
                     continue
                 sync_folder(root)
-                return cls(path)
+                run = cls(path)
+                run._made = made
+                return run
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         raise UserError(
@@ -212,10 +217,16 @@ class Run:
         write_json(self.path / "result.json", result)
 
     def discard_if_empty(self) -> None:
-        """Remove the folder of a run that has recorded nothing, such as one whose settings were refused."""
+        """Remove the folder of a run that has recorded nothing, such as one whose settings were refused.
+
+        With it go the folders around it that were made for it, unless something else is in them by now.
+        """
         if not self._history() and not self._checkpoints():
             self.close()
             shutil.rmtree(self.path, ignore_errors=True)
+            with suppress(OSError):
+                for folder in self._made:
+                    folder.rmdir()
 
     def close(self) -> None:
         """Release the files and the lock."""
