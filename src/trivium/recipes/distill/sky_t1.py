@@ -18,9 +18,10 @@ Algorithm
 Departs from the paper
 ----------------------
 A 100k-parameter transformer and sums of five numbers in place of Qwen2.5-32B and mathematics.  It is pretrained on
-pieces of other sums, of one to all of their operations.  The traces say an operation a line, so that cutting them into
-steps is exact where the paper asks a model for it, and the answer once more; nothing in them searches or goes back.
-Left out: wrong-answer traces and removed keywords (these traces have neither), LoRA, other fractions.
+pieces of other sums, of one to three of their four operations, and on one whole sum in 80.  The traces say an operation
+a line, so that cutting them into steps is exact where the paper asks a model for it, and the answer once more; nothing
+in them searches or goes back.  Left out: wrong-answer traces and removed keywords (these traces have neither), LoRA,
+other fractions.
 
 Details that matter
 -------------------
@@ -31,16 +32,18 @@ Details that matter
   the budgets).
 - p and f are not the same unit: the claims compare p = 0.5 with f = 0.67, as the paper's headline does.  Of the four
   steps here two thirds are rounded to three, so that structure is spoilt at three quarters, content at 45%.
-- `untuned` saw the traces of pieces alone, of which one in 16 is a whole sum.  Where it too beats the shuffled arm,
-  that one was harmed rather than not taught; whether half-corrupted traces teach anything is therefore a claim of its
-  own.
+- `untuned` saw whole sums as well, if few.  Where it too beats the shuffled arm, that one was harmed rather than not
+  taught; whether half-corrupted traces teach anything is therefore a claim of its own.
 - `content-100` keeps the structure and nothing else, and should collapse (null).  `answer-only` is the trivial rival:
   the same instances, the answer alone.
-- The student must know much already and learn slowly: this one solves 55% of dev problems, and after 60 steps at a rate
-  of 8e-5 81% with correct traces, 32% with half-corrupted, 24% with shuffled and 22% with wholly corrupted ones.  At
-  3e-5 nothing of the content is lost, not even by `content-100` (55%); at 2e-4 and above every spoilt kind is at what
-  guessing gives, for every digit is then learned anew.  Pretrained on pieces of fewer operations the student never
-  learns to go on from traces with errors in them.
+- The student must know the steps well.  One that was taught for 700 steps solved 30 to 54% of dev problems by seed, and
+  what each kind of trace did to it hung on how far it had come: the headline's interval, of six seeds, was 44 points
+  wide.  Taught for 2,500 steps two students solved 84 and 97%, and after 60 steps at a rate of 1.2e-4 97 and 100% with
+  correct traces, 37 and 36% with half-corrupted, 33 and 11% with wholly corrupted, 23 and 31% with shuffled ones.
+- The rate decides what is seen: with a base taught at 5e-3, whose weights are larger, nothing of the content is lost at
+  this one, not even by `content-100`, and where updates move more every spoilt kind is near what guessing gives, for
+  every digit is learned anew.  It was set where `content-100` collapses, as the paper's does.  Pretrained on no whole
+  sum the student never learns to go on to the last operation.
 - Paths in graphs with two edges a node do not do for this: walking on at random reaches a goal four edges away in four
   of five graphs, and the answer alone taught more than a search in as many steps.
 
@@ -79,18 +82,19 @@ Change = Callable[[str, random.Random, Sequence[str]], str]
 
 @dataclass(frozen=True)
 class Size:
-    """Pretraining on `lessons` pieces of other sums; then `examples` traces an arm."""
+    """Pretraining on `lessons` pieces of other sums, a share `whole` of them whole; then `examples` traces an arm."""
 
     model: str = "100k"
     large: str = "sums:terms=5,digits=1"
-    lessons: int = 4000
-    lesson_steps: int = 700
-    lesson_lr: float = 5e-3
+    lessons: int = 8000
+    whole: float = 0.0125
+    lesson_steps: int = 2500
+    lesson_lr: float = 3e-3
     examples: int = 2000
     steps: int = 60
     batch: int = 32
-    lr: float = 8e-5
-    test: int = 500
+    lr: float = 1.2e-4
+    test: int = 1000
 
 
 SIZES = {
@@ -109,16 +113,18 @@ def student(lab: Lab[Size]) -> LocalPolicy:
     def make(inner: Lab[Size]) -> LocalPolicy:
         s, rng = inner.size, random.Random(inner.seed)
         others = inner.problems(s.large, "train", s.examples + s.lessons)[s.examples :]
-        return taught(inner, [piece(p, rng) for p in others], s.model, s.lesson_steps, s.batch, s.lesson_lr)
+        shown = [piece(p, rng, whole=rng.random() < s.whole) for p in others]
+        return taught(inner, shown, s.model, s.lesson_steps, s.batch, s.lesson_lr)
 
     return lab.policy("student", make)
 
 
-def piece(problem: Problem, rng: random.Random) -> tuple[Problem, str]:
-    """Some operations that follow each other in a sum, one to all of them, as a sum of its own, and its trace."""
+def piece(problem: Problem, rng: random.Random, *, whole: bool) -> tuple[Problem, str]:
+    """Some operations that follow each other in a sum, all or not all of them, as a sum of its own, and its trace."""
     steps = str(problem.solution).split("\n")
-    first = rng.randrange(len(steps))
-    steps = steps[first : first + rng.randint(1, len(steps))]
+    if not whole and len(steps) > 1:
+        first = rng.randrange(len(steps))
+        steps = steps[first : first + rng.randint(1, len(steps) - (first == 0))]
     asked, _, result = steps[0].partition("=")
     for step in steps[1:]:
         asked, result = asked + step.partition("=")[0].removeprefix(result), step.partition("=")[2]
@@ -193,6 +199,7 @@ RECIPE = Recipe(
             paper="short solutions of the same problems lower MATH500 from 84.8 to 70.4, where long ones raise it",
         ),
     ],
-    seeds=6,
-    tried=18,
+    seeds=10,
+    first_seed=6,
+    tried=31,
 )  # fmt: skip
