@@ -160,7 +160,7 @@ def learn(lab: Lab[Size], *, change: Change | None) -> Scored:
 RECIPE = Recipe(
     slug="sky-t1",
     paper=Paper(17, arxiv="2502.07374"),
-    says="Worked sums whose steps say wrong things teach more than those whose steps are out of order.",
+    says="Worked sums whose steps say wrong things harm a student less than those whose steps are out of order.",
     arms={
         "correct": partial(learn, change=lambda text, rng, others: text),
         "content-50": partial(learn, change=lambda text, rng, others: replace_names(text, DIGITS, 0.5, rng)),
