@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -20,6 +21,7 @@ from trivium.store.ledger import read, unit
 from trivium.view.export import write_export
 
 pytestmark = pytest.mark.enable_socket
+SHARES = Unit(100.0, 1, "%", POINTS)  # how the pages of the documentation write them
 PAGE = Path(trivium.view.__file__).parent / "page"
 LEARNED = "#/runs/sums-smollm2-grpo-1"
 METHODS = "#/runs/methods/traces"
@@ -481,7 +483,7 @@ def test_the_board_is_filtered_and_a_claim_tells_all_its_looks(visit: Visit, roo
     shares = [line for line in own if line["date"] == own[-1]["date"] and unit(line) == POINTS]
     assert shares, "the last run decided something by shares"
     for line in shares:
-        effect = f"{100 * line['effect']:+.1f} points".replace("-", "\N{MINUS SIGN}")
+        effect = f"{SHARES.difference(line['effect'])} points"
         assert effect in visit.text(), "as the pages of the documentation have it"
         assert f"{100 * line['margin']:g} points" in visit.text()
 
@@ -498,9 +500,9 @@ def test_shares_are_rounded_as_the_documentation_rounds_them(visit: Visit):
         shares,
     ) == [
         [
-            Unit(100.0, 1, "%", POINTS).difference(share),
-            Unit(100.0, 1, "%", POINTS).score(share),
-            Unit(100.0, 0, "%", POINTS).score(share),
+            SHARES.difference(share),
+            SHARES.score(share),
+            replace(SHARES, digits=0).score(share),
         ]
         for share in shares
     ]
